@@ -1,6 +1,7 @@
-"""Inference in padded batches of fixed size and sampling of latent noise.
+"""Inference in padded batches of fixed sizes and sampling of latent noise.
 
-The result for a row depends neither on the other rows of its batch nor on the order of the rows.
+The result for a row depends neither on the other rows of its batch nor on the order of the rows. It
+does depend on the size of the batch, by rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,17 +11,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-BATCH_SIZE = 64
+BATCH_SIZE = 64  # of everything that is compared with a calibration or stored
+SMALL_BATCH_SIZES = (8, 1)  # for a few samples in memory
+MIN_FILLED = 0.75  # share of a small batch, or of 64, that must be filled, unless the batch is of 1
 
 
 class BatchInference:
-    """Compiled function of arrays of any length; runs in batches of exactly `BATCH_SIZE` rows.
+    """Compiled function of arrays of any length; runs in batches of fixed sizes.
+
+    By default every batch has `BATCH_SIZE` rows, the last one padded, so that the result of a row
+    is the same to the last bit whatever rows come with it, and in every order and number. With
+    `small_batches`, a few rows run in batches of 8 or 1, in a fraction of the time of 64 rows.
+    Results are equal to the last bit among batches of one size; between two sizes they differ by
+    rounding, as the results of an exported graph do. The graph of a size is compiled when the size
+    is first used. Several threads may call one instance.
 
     Parameters
     ----------
     function : callable
-        One tensor `[BATCH_SIZE, ...]` per input -> a tensor or a tuple of tensors `[BATCH_SIZE,
-        ...]`.
+        One tensor `[B, ...]` per input -> a tensor or a tuple of tensors `[B, ...]`, where B is the
+        size of a batch.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
     autograph : bool
@@ -31,11 +41,8 @@ class BatchInference:
     def __init__(
         self, function: Callable[..., Any], *shapes: tuple[int, ...], autograph: bool = False
     ) -> None:
-        self._compiled = tf.function(
-            function,
-            input_signature=[tf.TensorSpec((BATCH_SIZE, *s), tf.float32) for s in shapes],
-            autograph=autograph,
-        )
+        self._function, self._shapes, self._autograph = function, shapes, autograph
+        self._compiled: dict[int, Any] = {}
 
     @classmethod
     def from_model(cls, network: keras.Model) -> "BatchInference":
@@ -49,35 +56,58 @@ class BatchInference:
 
         return cls(call, *(x.shape[1:] for x in network.inputs))
 
-    def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the outputs of the function batch by batch, without the padding of the last batch.
+    def batches(
+        self, *inputs: np.ndarray, small_batches: bool = False
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the outputs of the function batch by batch, without the padding of a batch.
 
         Parameters
         ----------
         *inputs : ndarray [N, ...]
             One array per input of the function, all of the same length; converted to float32.
+        small_batches : bool
+            Whether a few rows run in batches of 8 or 1 rows instead of 64: for requests in memory,
+            where time matters. False for whatever must not depend on the number of rows (default).
 
         Yields
         ------
         tuple of ndarray
             One array per output, with at most `BATCH_SIZE` rows.
         """
-        for start in range(0, len(inputs[0]), BATCH_SIZE):
-            batch = [np.asarray(x[start : start + BATCH_SIZE], np.float32) for x in inputs]
-            count = len(batch[0])
-            if count < BATCH_SIZE:
-                padding = BATCH_SIZE - count
-                batch = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in batch]
-            outputs = self._compiled(*(tf.constant(x) for x in batch))
+        start, total = 0, len(inputs[0])
+        while start < total:
+            size = _batch_size(total - start) if small_batches else BATCH_SIZE
+            batch = [np.asarray(x[start : start + size], np.float32) for x in inputs]
+            start, count = start + size, len(batch[0])
+            if count < size:
+                batch = [np.concatenate([x, np.repeat(x[:1], size - count, axis=0)]) for x in batch]
+            outputs = self._of_size(size)(*(tf.constant(x) for x in batch))
             outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
             yield tuple(output.numpy()[:count] for output in outputs)
 
-    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+    def __call__(self, *inputs: np.ndarray, small_batches: bool = False) -> tuple[np.ndarray, ...]:
         """Return every output of the function for all rows, one array `[N, ...]` per output.
 
-        `inputs` are arrays of equal length as in `batches`, with at least one row.
+        `inputs` are arrays of equal length, with at least one row; they and `small_batches` are
+        those of `batches`.
         """
-        return tuple(np.concatenate(outputs) for outputs in zip(*self.batches(*inputs)))
+        outputs = zip(*self.batches(*inputs, small_batches=small_batches))
+        return tuple(np.concatenate(parts) for parts in outputs)
+
+    def _of_size(self, size: int) -> Any:
+        """Return the compiled function of batches of `size` rows."""
+        if size not in self._compiled:
+            specs = [tf.TensorSpec((size, *shape), tf.float32) for shape in self._shapes]
+            self._compiled[size] = tf.function(
+                self._function, input_signature=specs, autograph=self._autograph
+            )
+        return self._compiled[size]
+
+
+def _batch_size(count: int) -> int:
+    """Return the size of the next batch of `count` remaining rows, of which few are padding."""
+    sizes = (BATCH_SIZE, *SMALL_BATCH_SIZES)
+    return next(size for size in sizes if size == 1 or count >= MIN_FILLED * size)
 
 
 def latent_noise(

@@ -1,10 +1,10 @@
-"""Tests of `augan.gan.inference`: results of a row are equal to the bit in every batch."""
+"""Tests of `augan.gan.inference`: a row's result is equal to the bit in all batches of a size."""
 
 import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.inference import BATCH_SIZE, BatchInference
+from augan.gan.inference import BATCH_SIZE, SMALL_BATCH_SIZES, BatchInference
 from augan.gan.networks.registry import build_network, network_spec
 
 COUNTS = (1, 63, 64, 65, 130)
@@ -121,6 +121,49 @@ def test_function_is_traced_once_for_full_batches():
         np.testing.assert_array_equal(output, 2 * x)
         assert output.dtype == np.float32
     assert traces == [(BATCH_SIZE, 3)]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, [1]),
+        (5, [1] * 5),
+        (6, [8]),
+        (10, [8, 1, 1]),
+        (47, [8] * 6),
+        (48, [64]),
+        (65, [64, 1]),
+        (130, [64, 64, 1, 1]),
+    ],
+)
+def test_small_batches_fit_the_number_of_rows(count, expected):
+    sizes = []
+
+    def number(x):
+        return x + tf.cast(tf.shape(x)[0], tf.float32)
+
+    infer = BatchInference(number, (1,))
+    for (output,) in infer.batches(np.zeros((count, 1)), small_batches=True):
+        sizes.append(int(output[0, 0]))
+        assert (output == output[0]).all()
+    assert sizes == expected
+    assert set(sizes) <= {BATCH_SIZE, *SMALL_BATCH_SIZES}
+
+
+def test_rows_of_small_batches_are_equal_within_one_size_and_close_across_sizes(case):
+    infer, rows, expected = case
+    order = np.random.default_rng(0).permutation(128)
+
+    def infer_in_parts(count, chosen):
+        parts = [chosen[start : start + count] for start in range(0, 128, count)]
+        outputs = [infer(*(x[part] for x in rows), small_batches=True) for part in parts]
+        return [np.concatenate(output) for output in zip(*outputs)]
+
+    for count in SMALL_BATCH_SIZES:
+        in_order, shuffled = infer_in_parts(count, np.arange(128)), infer_in_parts(count, order)
+        for own, other, all_rows in zip(in_order, shuffled, expected):
+            np.testing.assert_array_equal(other, own[order])
+            np.testing.assert_allclose(own, all_rows[:128], atol=1e-5)
 
 
 def test_rows_can_come_from_a_memory_map(tmp_path):
