@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from augan.choices import LOSSES, REGULARIZERS, OneOf, gan_architectures
 from augan.exceptions import ConfigError
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -76,12 +77,12 @@ class GanSection(Section):
     """Settings of the adversarial training that concern both networks (`gan`)."""
 
     # None: dcgan for images, mlp for the rows of a table
-    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
-    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
+    architecture: Annotated[str, OneOf(gan_architectures)] | None = None
+    loss: Annotated[str, OneOf(LOSSES.names)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # target of real images: 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # fraction of swapped real/fake labels
     # Regularizer of the discriminator; None: r1 for tables, else none
-    regularizer: Literal["none", "r1", "wgan_gp"] | None = None
+    regularizer: Annotated[str, OneOf(REGULARIZERS.names, ("none",))] | None = None
     regularizer_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
     # Discriminator updates between two applications; None: as in its paper, or 1 for tables
     regularizer_interval: Count | None = None

@@ -295,18 +295,16 @@ def test_what_the_data_decides_is_none():
 
 def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.transforms import TRANSFORMS
+    from augan.choices import LOSSES, REGULARIZERS, gan_architectures
     from augan.detect.methods.registry import DETECTION_METHODS
     from augan.gan.corruptions import CORRUPTIONS
     from augan.gan.diffaug import POLICIES as DIFFAUG
-    from augan.gan.losses import LOSSES
     from augan.gan.networks.layers import NORMS
-    from augan.gan.networks.registry import NETWORKS
-    from augan.gan.regularizers import REGULARIZERS
 
     tables = {
-        "gan.architecture": {name for name, role in NETWORKS if role == "generator"},
-        "gan.loss": LOSSES,
-        "gan.regularizer": {"none", *REGULARIZERS},
+        "gan.architecture": gan_architectures(),
+        "gan.loss": LOSSES.names(),
+        "gan.regularizer": {"none", *REGULARIZERS.names()},
         "gan.diffaug": DIFFAUG,
         "gan.negative_augmentations": CORRUPTIONS,
         "discriminator.norm": NORMS,

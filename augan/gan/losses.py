@@ -1,9 +1,8 @@
 """Adversarial losses, elementwise on logits `[N, 1]`.
 
-A new loss is one entry in `LOSSES` and one row of constants in its test. Label smoothing and label
-noise are the same for all losses: a sample with target t, the degree to which it counts as real,
-costs t times the loss of "real" plus 1 - t times the loss of "fake". For cross entropy this is
-exactly label smoothing.
+A new loss is one entry at the end of this file. Label smoothing and label noise are the same for
+all losses: a sample with target t, the degree to which it counts as real, costs t times the loss of
+"real" plus 1 - t times the loss of "fake". For cross entropy this is exactly label smoothing.
 """
 
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from augan.choices import LOSSES, Loss
 from augan.gan.tensorflow import Tensor
 
 Elementwise = Callable[[Tensor], Tensor]
@@ -109,19 +109,46 @@ def _linear_fake(logits: Tensor) -> Tensor:
     return logits
 
 
-LOSSES: dict[str, AdversarialLoss] = {
-    # Goodfellow et al. 2014, eq. 1: the generator minimizes log(1 - D(G(z)))
-    "minimax": AdversarialLoss(_softplus_real, _softplus_fake, _saturating),
-    # Goodfellow et al. 2014, section 3: the generator maximizes log D(G(z))
-    "nonsaturating": AdversarialLoss(_softplus_real, _softplus_fake, _softplus_real),
-    # Mao et al. 2017, eq. 2 with a = 0, b = c = 1
-    "least_squares": AdversarialLoss(
-        _squared_real, _squared_fake, _squared_real, decision_boundary=0.5
+LOSSES.register(
+    Loss(
+        "minimax",
+        description="cross entropy; the generator minimizes log(1 - D(G(z))), as first published",
+        paper="Goodfellow et al. 2014, eq. 1",
     ),
-    # Lim and Ye 2017, "Geometric GAN", eqs. 17 and 18
-    "hinge": AdversarialLoss(_hinge_real, _hinge_fake, _linear_real),
-    # Arjovsky et al. 2017, algorithm 1; requires a Lipschitz discriminator
-    "wasserstein": AdversarialLoss(
-        _linear_real, _linear_fake, _linear_real, decision_boundary=None
+    AdversarialLoss(_softplus_real, _softplus_fake, _saturating),
+)
+LOSSES.register(
+    Loss(
+        "nonsaturating",
+        description="cross entropy; the generator maximizes log D(G(z)), which learns faster",
+        paper="Goodfellow et al. 2014, section 3",
     ),
-}
+    AdversarialLoss(_softplus_real, _softplus_fake, _softplus_real),
+)
+LOSSES.register(
+    Loss(
+        "least_squares",
+        description="squared distance to 1 for real and to 0 for generated samples",
+        paper="Mao et al. 2017, eq. 2 with a = 0, b = c = 1",
+    ),
+    AdversarialLoss(_squared_real, _squared_fake, _squared_real, decision_boundary=0.5),
+)
+LOSSES.register(
+    Loss(
+        "hinge",
+        description="no loss for samples beyond a margin, which keeps logits small",
+        paper="Lim and Ye 2017, eqs. 17 and 18",
+        has_soft_labels=False,
+    ),
+    AdversarialLoss(_hinge_real, _hinge_fake, _linear_real),
+)
+LOSSES.register(
+    Loss(
+        "wasserstein",
+        description="difference of mean logits, an estimate of the Wasserstein distance",
+        paper="Arjovsky et al. 2017, algorithm 1",
+        has_soft_labels=False,
+        requires_lipschitz=True,
+    ),
+    AdversarialLoss(_linear_real, _linear_fake, _linear_real, decision_boundary=None),
+)

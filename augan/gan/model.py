@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from augan.choices import LOSSES, REGULARIZERS
 from augan.config import Config, require_resolved
 from augan.gan import distribution
 from augan.gan.auxiliary import (
@@ -16,10 +17,8 @@ from augan.gan.auxiliary import (
     DiscriminatorOutput,
 )
 from augan.gan.diffaug import augment
-from augan.gan.losses import LOSSES
 from augan.gan.networks.layers import separate_batches
 from augan.gan.networks.registry import logits_and_blocks
-from augan.gan.regularizers import REGULARIZERS
 from augan.gan.tensorflow import Tensor
 from augan.gan.unrolled import unroll
 from augan.seeding import child_seed
@@ -100,8 +99,7 @@ class GAN(keras.Model):
             )
         self.settings = config.gan
         self.network_configs = (config.generator, config.discriminator)
-        self.adversarial_loss = LOSSES[require_resolved(config.gan.loss)]
-        self.regularizer = REGULARIZERS.get(config.gan.regularizer or "none")
+        self.adversarial_loss = LOSSES.load(require_resolved(config.gan.loss))
         self.diffaug = require_resolved(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1
@@ -350,9 +348,10 @@ class GAN(keras.Model):
         With an interval above 1 (lazy regularization), the penalty is computed only at every so
         many steps and is 0 at the others.
         """
-        regularizer = self.regularizer
-        if regularizer is None:
+        if not self.settings.has_gradient_penalty:
             return 0.0
+        name = require_resolved(self.settings.regularizer)
+        regularizer, penalty = REGULARIZERS.get(name), REGULARIZERS.load(name)
         weight = self.settings.regularizer_weight or regularizer.weight
         interval = self.settings.regularizer_interval or regularizer.interval
 
@@ -361,7 +360,7 @@ class GAN(keras.Model):
 
         def weighted() -> Tensor:
             seed = self._seed(update, SeedSlot.REGULARIZER)
-            value = regularizer.function(discriminate, real, fake, seed)
+            value = penalty(discriminate, real, fake, seed)
             return weight * interval * value
 
         if interval == 1:

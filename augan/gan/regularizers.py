@@ -2,36 +2,18 @@
 
 Each penalty takes a function that maps images `[N, H, W, C]` to the discriminator's logits
 `[N, 1]`, and returns the batch mean, which is then multiplied by a weight. A new penalty is one
-entry in `REGULARIZERS` and one row in its test.
+function in this file.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
+from augan.choices import REGULARIZERS, Regularizer
 from augan.gan import distribution
 from augan.gan.tensorflow import Tensor
 
 DiscriminatorFn = Callable[[Tensor], Tensor]
-
-
-class Regularizer(NamedTuple):
-    """Gradient penalty with the weight and the interval from its paper.
-
-    Attributes
-    ----------
-    function : callable
-        (discriminator, real images, generated images, seed) -> scalar.
-    weight : float
-        Factor of the penalty in the loss.
-    interval : int
-        Steps of the discriminator between two applications (lazy regularization).
-    """
-
-    function: Callable[[DiscriminatorFn, Tensor, Tensor, Tensor], Tensor]
-    weight: float
-    interval: int
 
 
 def _squared_gradient(discriminator: DiscriminatorFn, images: Tensor) -> Tensor:
@@ -43,6 +25,15 @@ def _squared_gradient(discriminator: DiscriminatorFn, images: Tensor) -> Tensor:
     return tf.reduce_sum(tf.square(gradient), axis=range(1, len(images.shape)))
 
 
+@REGULARIZERS.register(
+    Regularizer(
+        "r1",
+        description="squared gradient norm at real samples, which lets the training converge",
+        paper="Mescheder et al. 2018, eq. 9",
+        weight=0.1,
+        interval=16,
+    )
+)
 def r1(discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor) -> Tensor:
     """Return the R1 penalty, half the squared gradient norm at real images, a scalar.
 
@@ -53,6 +44,17 @@ def r1(discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor)
     return 0.5 * tf.reduce_mean(_squared_gradient(discriminator, real))
 
 
+@REGULARIZERS.register(
+    Regularizer(
+        "wgan_gp",
+        description="squared distance of the gradient norm from 1 between real and generated "
+        "samples, which makes the discriminator about 1-Lipschitz",
+        paper="Gulrajani et al. 2017, eq. 3",
+        weight=10.0,
+        norm="layer",
+        is_lipschitz=True,
+    )
+)
 def gradient_penalty(
     discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor
 ) -> Tensor:
@@ -66,9 +68,3 @@ def gradient_penalty(
     between = real + fraction * (fake - real)
     norm = tf.sqrt(_squared_gradient(discriminator, between) + 1e-12)
     return tf.reduce_mean(tf.square(norm - 1.0))
-
-
-REGULARIZERS: dict[str, Regularizer] = {
-    "r1": Regularizer(r1, weight=0.1, interval=16),
-    "wgan_gp": Regularizer(gradient_penalty, weight=10.0, interval=1),
-}

@@ -6,8 +6,8 @@ log 2 = 0.6931472, log(1 + e) = 1.3132617, log(1 + 1/e) = 0.3132617, log(1 + e^-
 import numpy as np
 import pytest
 
+from augan.choices import LOSSES
 from augan.gan import tf
-from augan.gan.losses import LOSSES
 
 # Loss, logits of real, logits of fake, the discriminator's loss, the generator's loss.
 ROWS = [
@@ -41,7 +41,7 @@ def logits(values):
 
 @pytest.mark.parametrize(("name", "real", "fake", "discriminator", "generator"), ROWS)
 def test_values(name, real, fake, discriminator, generator):
-    loss = LOSSES[name]
+    loss = LOSSES.load(name)
     d_loss = loss.discriminator(logits(real), logits(fake))
     each = loss.generator(logits(fake))
     assert d_loss.shape == ()
@@ -51,7 +51,7 @@ def test_values(name, real, fake, discriminator, generator):
 
 
 def test_every_loss_has_a_row_of_constants():
-    assert {row[0] for row in ROWS} == set(LOSSES)
+    assert {row[0] for row in ROWS} == set(LOSSES.names())
 
 
 # Loss, and the gradients at real 0.5, fake 0.5: of D in real and in fake, of G in fake.
@@ -69,17 +69,17 @@ GRADIENTS = [
 def test_gradients(name, of_real, of_fake, of_generator):
     real, fake = tf.Variable([[0.5]]), tf.Variable([[0.5]])
     with tf.GradientTape(persistent=True) as tape:
-        d_loss = LOSSES[name].discriminator(real, fake)
-        g_loss = LOSSES[name].generator(fake)
+        d_loss = LOSSES.load(name).discriminator(real, fake)
+        g_loss = LOSSES.load(name).generator(fake)
     gradients = [*tape.gradient(d_loss, [real, fake]), tape.gradient(g_loss, fake)]
     np.testing.assert_allclose(np.ravel(gradients), [of_real, of_fake, of_generator], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", LOSSES.names())
 def test_the_discriminators_loss_is_a_mean_over_the_batch(name):
     real, fake = logits([0.3, -2.0, 1.4]), logits([0.1, 0.9, -0.4])
     doubled = [tf.concat([x, x], axis=0) for x in (real, fake)]
-    loss = LOSSES[name]
+    loss = LOSSES.load(name)
     one, two = loss.discriminator(real, fake), loss.discriminator(*doubled)
     assert float(one) == pytest.approx(float(two), rel=1e-6)
     # The generator's loss is not: each logit has its own.
@@ -88,11 +88,14 @@ def test_the_discriminators_loss_is_a_mean_over_the_batch(name):
     )
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", LOSSES.names())
 def test_gradients_are_finite_for_extreme_logits(name):
     values = tf.Variable([[-1e4], [1e4], [0.0]])
     with tf.GradientTape(persistent=True) as tape:
-        losses = [LOSSES[name].discriminator(values, values), LOSSES[name].generator(values)]
+        losses = [
+            LOSSES.load(name).discriminator(values, values),
+            LOSSES.load(name).generator(values),
+        ]
     for loss in losses:
         assert np.isfinite(loss).all()
         assert np.isfinite(tape.gradient(loss, values).numpy()).all()
@@ -113,7 +116,7 @@ SHARES = [
 
 @pytest.mark.parametrize(("name", "real_targets", "fake_targets", "expected"), SHARES)
 def test_soft_labels(name, real_targets, fake_targets, expected):
-    d_loss = LOSSES[name].discriminator(
+    d_loss = LOSSES.load(name).discriminator(
         logits([2.0]), logits([-1.0]), real_targets=real_targets, fake_targets=fake_targets
     )
     assert float(d_loss) == pytest.approx(expected, abs=2e-6)
@@ -123,17 +126,17 @@ def test_soft_labels(name, real_targets, fake_targets, expected):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
 def test_label_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0])
-    d_loss = LOSSES[name].discriminator(real, fake, real_targets=1 - smoothing)
+    d_loss = LOSSES.load(name).discriminator(real, fake, real_targets=1 - smoothing)
     chance = 1 / (1 + np.exp(-np.float64(real)))
     on_real = -(1 - smoothing) * np.log(chance) - smoothing * np.log(1 - chance)
     on_fake = -np.log(1 - 1 / (1 + np.exp(-np.float64(fake))))
     assert float(d_loss) == pytest.approx(on_real.mean() + on_fake.mean(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", LOSSES.names())
 def test_swapped_targets_swap_the_samples(name):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0, 0.7])
-    loss = LOSSES[name]
+    loss = LOSSES.load(name)
     swapped = loss.discriminator(real, fake, real_targets=0.0, fake_targets=1.0)
     assert float(swapped) == pytest.approx(float(loss.discriminator(fake, real)), rel=1e-6)
     # One of the three only: its loss alone is that of a generated image.
@@ -150,7 +153,8 @@ def test_swapped_targets_swap_the_samples(name):
 
 def test_loss_is_larger_for_wrong_logits():
     # The sign of each loss: D gains by parting the two, G by raising its own logit.
-    for name, loss in LOSSES.items():
+    for name in LOSSES.names():
+        loss = LOSSES.load(name)
         right = float(loss.discriminator(logits([0.9]), logits([-0.9])))
         wrong = float(loss.discriminator(logits([-0.9]), logits([0.9])))
         assert right < wrong, name
@@ -171,4 +175,4 @@ def test_loss_is_larger_for_wrong_logits():
 )
 def test_boundary_logit(loss, middle):
     real, fake = tf.constant([[9.0], [8.0]]), tf.constant([[4.0], [7.0]])
-    assert float(LOSSES[loss].boundary_logit(real, fake)) == middle
+    assert float(LOSSES.load(loss).boundary_logit(real, fake)) == middle

@@ -7,11 +7,12 @@ a x.
 import numpy as np
 import pytest
 
+from augan.choices import REGULARIZERS
 from augan.config import Config
 from augan.gan import tf
 from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network, network_spec
-from augan.gan.regularizers import REGULARIZERS, gradient_penalty, r1
+from augan.gan.regularizers import gradient_penalty, r1
 
 SEED = tf.constant([1, 2])
 SHAPE = (2, 2, 1)
@@ -35,7 +36,7 @@ SQUARE = 1.0 + 4.0 + 0.25 + 16.0  # 21.25
 
 
 def test_every_regularizer_has_a_row_of_constants():
-    assert {name: (p.function, p.weight, p.interval) for name, p in REGULARIZERS.items()} == {
+    assert {p.name: (REGULARIZERS.load(p.name), p.weight, p.interval) for p in REGULARIZERS} == {
         "r1": (r1, 0.1, 16),
         "wgan_gp": (gradient_penalty, 10.0, 1),
     }
@@ -155,7 +156,7 @@ def judge_after(step, graph=False, **changes):
     return np.concatenate([v.numpy().ravel() for v in gan.discriminator.trainable_variables])
 
 
-@pytest.mark.parametrize("name", sorted(REGULARIZERS))
+@pytest.mark.parametrize("name", REGULARIZERS.names())
 def test_lazy_regularization_scales_with_the_interval(name):
     lazy = {
         "gan__regularizer": name,

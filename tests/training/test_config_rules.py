@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.bundle import read_weights
+from augan.choices import LOSSES, REGULARIZERS
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
@@ -140,13 +141,12 @@ def sections(draw):
     """Return settings of both networks, with and without broken rules."""
     positive = st.floats(1e-4, 10)
     small = st.floats(0, 0.45)
-    kinds = Config.model_fields["gan"].annotation.model_fields
-    loss = st.sampled_from(_values(kinds["loss"].annotation))
+    loss = st.sampled_from(LOSSES.names())
     norm = Config.model_fields["discriminator"].annotation.model_fields["norm"]
     return {
         "gan": {
             "loss": draw(loss),
-            "regularizer": draw(st.sampled_from([None, "r1", "wgan_gp"])),
+            "regularizer": draw(st.sampled_from([None, *REGULARIZERS.names()])),
             "regularizer_weight": draw(st.none() | positive),
             "label_smoothing": draw(st.just(0.0) | small),
             "label_noise": draw(st.just(0.0) | small),

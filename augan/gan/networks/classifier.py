@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from augan.choices import ARCHITECTURES, Architecture
 from augan.gan.networks.layers import bounded_initializer, he_normal
 from augan.seeding import child_seed
 
@@ -40,3 +41,15 @@ def cnn_classifier(
         num_classes, name="logits", kernel_initializer=bounded_initializer(glorot)
     )(hidden)
     return keras.Model(images, logits, name="classifier")
+
+
+ARCHITECTURES.register(
+    Architecture(
+        "cnn",
+        description="two or three convolutions with pooling, for the classification of images",
+        roles=("classifier",),
+        default_for=("image",),
+        min_size=4,
+    ),
+    {"classifier": cnn_classifier},
+)

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from augan.choices import ARCHITECTURES, Architecture
 from augan.gan.networks.fast_conv import KERNEL_SIZE, Conv2D, Conv2DTranspose
 from augan.gan.networks.layers import (
     build_discriminator,
@@ -165,3 +166,35 @@ dcgan_generator = partial(_generator, upsample=_transposed)
 dcgan_upsampling_generator = partial(_generator, upsample=_upsampled)
 dcgan_discriminator = partial(build_discriminator, _backbone)
 dcgan_encoder = partial(build_encoder, _backbone)
+
+ARCHITECTURES.register(
+    Architecture(
+        "dcgan",
+        description="strided and transposed convolutions",
+        paper="Radford et al. 2016",
+        roles=("generator", "discriminator", "encoder"),
+        default_for=("image",),
+        arguments=("conditioning", "norm", "dropout", "weights"),
+        min_size=8,
+    ),
+    {
+        "generator": dcgan_generator,
+        "discriminator": dcgan_discriminator,
+        "encoder": dcgan_encoder,
+    },
+)
+ARCHITECTURES.register(
+    Architecture(
+        "dcgan-upsampling",
+        description="DCGAN with upsampling instead of transposed convolutions: slower and smoother",
+        paper="Odena et al. 2016",
+        roles=("generator", "discriminator", "encoder"),
+        arguments=("conditioning", "norm", "dropout", "weights"),
+        min_size=8,
+    ),
+    {
+        "generator": dcgan_upsampling_generator,
+        "discriminator": dcgan_discriminator,
+        "encoder": dcgan_encoder,
+    },
+)

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from augan.choices import ARCHITECTURES, Architecture
 from augan.gan.networks.layers import he_normal, random_normal
 from augan.gan.self_supervision import HEAD_SIZES
 
@@ -91,3 +92,23 @@ def fully_convolutional(discriminator: keras.Model) -> keras.Model:
         if layer.name.startswith("block_"):
             blocks.append(x)
     return keras.Model(images, blocks, name="dense_blocks")
+
+
+ARCHITECTURES.register(
+    Architecture(
+        "linear",
+        description="one dense layer on the features of the discriminator",
+        roles=("transformation_head",),
+        default_for=("image",),
+    ),
+    {"transformation_head": transformation_head},
+)
+ARCHITECTURES.register(
+    Architecture(
+        "convolutional",
+        description="two 1 x 1 convolutions on the feature maps of the discriminator",
+        roles=("localization_head",),
+        default_for=("image",),
+    ),
+    {"localization_head": localization_head},
+)

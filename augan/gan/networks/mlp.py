@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from augan.choices import ARCHITECTURES, Architecture
 from augan.gan.networks.layers import (
     build_discriminator,
     build_encoder,
@@ -130,3 +131,21 @@ def _dense(x: Any, units: int, name: str, seed: int) -> Any:
 
 mlp_discriminator = partial(build_discriminator, _backbone)
 mlp_encoder = partial(build_encoder, _backbone)
+
+ARCHITECTURES.register(
+    Architecture(
+        "mlp",
+        description="two dense layers, for rows of tables and very small images",
+        paper="Goodfellow et al. 2014",
+        roles=("generator", "discriminator", "encoder", "classifier"),
+        sample_types=("row", "image"),
+        default_for=("row",),
+        arguments=("conditioning", "groups", "norm", "dropout"),
+    ),
+    {
+        "generator": mlp_generator,
+        "discriminator": mlp_discriminator,
+        "encoder": mlp_encoder,
+        "classifier": mlp_classifier,
+    },
+)

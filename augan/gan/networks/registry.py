@@ -1,43 +1,19 @@
-"""Registry of network architectures, and construction of networks from specs.
+"""Construction of networks from specs.
 
-A *spec* is a JSON-able description of a network. Only the table `NETWORKS` turns a spec into a
-Keras model, so no code and no class name ever comes from a file. A new architecture is one file in
-this package and its entries in `NETWORKS`.
+A *spec* is a JSON-able description of a network. Only the registry `augan.choices.ARCHITECTURES`
+turns a spec into a Keras model, so no code and no class name ever comes from a file. A new
+architecture is one file in this package.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
+from augan.choices import ARCHITECTURES
 from augan.exceptions import ConfigError
-from augan.gan.networks.classifier import cnn_classifier
-from augan.gan.networks.dcgan import (
-    dcgan_discriminator,
-    dcgan_encoder,
-    dcgan_generator,
-    dcgan_upsampling_generator,
-)
-from augan.gan.networks.heads import localization_head, transformation_head
 from augan.gan.networks.layers import limit_size
-from augan.gan.networks.mlp import mlp_classifier, mlp_discriminator, mlp_encoder, mlp_generator
-
-NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
-    ("mlp", "generator"): mlp_generator,
-    ("mlp", "discriminator"): mlp_discriminator,
-    ("mlp", "encoder"): mlp_encoder,
-    ("dcgan", "generator"): dcgan_generator,
-    ("dcgan", "discriminator"): dcgan_discriminator,
-    ("dcgan", "encoder"): dcgan_encoder,
-    ("dcgan-upsampling", "generator"): dcgan_upsampling_generator,
-    ("dcgan-upsampling", "discriminator"): dcgan_discriminator,
-    ("dcgan-upsampling", "encoder"): dcgan_encoder,
-    ("mlp", "classifier"): mlp_classifier,
-    ("cnn", "classifier"): cnn_classifier,
-    ("linear", "transformation_head"): transformation_head,
-    ("convolutional", "localization_head"): localization_head,
-}
 
 
 def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, Any]:
@@ -46,7 +22,7 @@ def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, An
     Parameters
     ----------
     architecture, role : str
-        A key of `NETWORKS`, such as "dcgan" and "generator".
+        Name in `augan.choices.ARCHITECTURES`, such as "dcgan"; role, such as "generator".
     **arguments : JSON-able
         Arguments of the architecture's builder; `image_shape` is the shape of one sample.
     """
@@ -73,17 +49,17 @@ def build_network(
     ConfigError
         The registry has no such architecture in that role, or the arguments do not fit it.
     """
-    key = (str(spec.get("architecture")), str(spec.get("role")))
-    builder = NETWORKS.get(key)
-    if builder is None:
-        available = ", ".join(f"{a} {r}" for a, r in sorted(NETWORKS))
-        raise ConfigError(f"there is no network '{key[0]} {key[1]}'; available: {available}")
+    name, role = str(spec.get("architecture")), str(spec.get("role"))
+    if name not in ARCHITECTURES or role not in ARCHITECTURES.get(name).roles:
+        available = ", ".join(f"{entry.name} {r}" for entry in ARCHITECTURES for r in entry.roles)
+        raise ConfigError(f"there is no network '{name} {role}'; available: {available}")
+    builder = ARCHITECTURES.load(name)[role]
     try:
         arguments = dict(spec.get("arguments", {}))
         with limit_size(max_variable_size), _dtype_policy(dtype):
             return builder(tuple(arguments.pop("image_shape")), **arguments)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"the {key[0]} {key[1]} cannot be built: {error}") from error
+        raise ConfigError(f"the {name} {role} cannot be built: {error}") from error
 
 
 @contextmanager

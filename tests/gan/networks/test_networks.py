@@ -16,11 +16,12 @@ from augan.bundle import (
     restore_network,
     save_bundle,
 )
+from augan.choices import ARCHITECTURES, gan_architectures
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
 from augan.gan.networks.dcgan import num_scales
 from augan.gan.networks.layers import SpectralConv2D
-from augan.gan.networks.registry import NETWORKS, build_network, feature_blocks, network_spec
+from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 
 LATENT, WIDTH, N = 5, 4, 3
 SIZES, CHANNELS, CLASSES = (8, 16, 32, 64), (1, 3), (0, 3)
@@ -31,7 +32,7 @@ ARGUMENTS = {
     "classifier": {},
 }
 HEADS = ("transformation_head", "localization_head")  # networks of features
-IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] not in HEADS)
+IMAGE_NETWORKS = [(entry.name, r) for entry in ARCHITECTURES for r in entry.roles if r not in HEADS]
 # A classifier without classes is refused, see below.
 CASES = [
     (*key, size, channels, classes)
@@ -446,7 +447,7 @@ def test_normalization_layers_are_in_their_blocks(norm):
 # ---------------------------------------------------------------- conditioning, dropout, the mlp
 
 
-GENERATORS = sorted(a for a, role in NETWORKS if role == "generator")
+GENERATORS = gan_architectures()
 
 
 @pytest.mark.parametrize("architecture", GENERATORS)

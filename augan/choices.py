@@ -1,0 +1,164 @@
+"""Declarations and registries of the entries that settings choose by name.
+
+The entries are in the files that each registry names, so this module needs no TensorFlow.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from augan.registry import Registry
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Declaration of a network architecture; implementation: builders of networks by role.
+
+    A builder maps the shape of a sample and further arguments to a Keras model, see
+    `augan.gan.networks.registry.build_network`.
+
+    Attributes
+    ----------
+    name, description, paper : str
+        Name in settings and bundles; a phrase for the user; authors and year, may be empty.
+    roles : tuple of str
+        Roles of its networks, such as "generator". An architecture with a generator and a
+        discriminator is a value of `gan.architecture`.
+    sample_types : tuple of {"image", "row"}
+        Samples that the networks take.
+    default_for : tuple of {"image", "row"}
+        Samples for which this architecture is the default of its roles.
+    arguments : tuple of str
+        Optional arguments that the builders take from the settings: "conditioning" and "groups" of
+        the generator, "norm", "dropout" and "weights" of the discriminator.
+    min_size : int
+        Smallest side of images in pixels.
+    """
+
+    name: str
+    description: str
+    roles: tuple[str, ...]
+    paper: str = ""
+    sample_types: tuple[str, ...] = ("image",)
+    default_for: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    min_size: int = 1
+
+    @property
+    def is_gan(self) -> bool:
+        """Whether the architecture has the networks of a GAN."""
+        return {"generator", "discriminator"} <= set(self.roles)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Declaration of an adversarial loss; implementation: `augan.gan.losses.AdversarialLoss`.
+
+    Attributes
+    ----------
+    name, description, paper : str
+        Name in settings; a phrase for the user; authors and year.
+    has_soft_labels : bool
+        Whether label smoothing and label noise have a meaning for the loss.
+    requires_lipschitz : bool
+        Whether the discriminator must be Lipschitz continuous: by a gradient penalty, spectral
+        normalization or weight clipping.
+    """
+
+    name: str
+    description: str
+    paper: str = ""
+    has_soft_labels: bool = True
+    requires_lipschitz: bool = False
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """Declaration of a gradient penalty of the discriminator; implementation: a function.
+
+    The function maps (discriminator, real images, generated images, seed) to a scalar, see
+    `augan.gan.regularizers`.
+
+    Attributes
+    ----------
+    name, description, paper : str
+        Name in settings; a phrase for the user; authors and year.
+    weight : float
+        Default of `gan.regularizer_weight`: factor of the penalty in the loss.
+    interval : int
+        Default of `gan.regularizer_interval`: steps of the discriminator between two applications
+        (lazy regularization).
+    norm : str
+        The value of `discriminator.norm` to use instead of "batch", which excludes penalties.
+    is_lipschitz : bool
+        Whether the penalty makes the discriminator about 1-Lipschitz.
+    """
+
+    name: str
+    description: str
+    paper: str = ""
+    weight: float = 1.0
+    interval: int = 1
+    norm: str = "none"
+    is_lipschitz: bool = False
+
+
+ARCHITECTURES: Registry[Architecture, Mapping[str, Callable[..., Any]]] = Registry(
+    "architecture", Architecture, "augan.gan.networks"
+)
+LOSSES: Registry[Loss, Any] = Registry("loss", Loss, "augan.gan.losses")
+REGULARIZERS: Registry[Regularizer, Callable[..., Any]] = Registry(
+    "regularizer", Regularizer, "augan.gan.regularizers"
+)
+
+
+def gan_architectures() -> tuple[str, ...]:
+    """Return the names of the architectures of a GAN, the values of `gan.architecture`."""
+    return tuple(entry.name for entry in ARCHITECTURES if entry.is_gan)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a setting whose value is one of some names, as `Literal` with names found late.
+
+    The names are read when a value is checked, so entries that were registered after the import of
+    the configuration are legal values. Errors have the wording of `Literal`.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the legal names, such as `LOSSES.names`.
+    more : tuple of str
+        Legal names before them, such as "none".
+    """
+
+    names: Callable[[], tuple[str, ...]]
+    more: tuple[str, ...] = ()
+
+    def values(self) -> tuple[str, ...]:
+        """Return all legal values."""
+        return (*self.more, *self.names())
+
+    def _checked(self, value: Any) -> str:
+        """Return a legal value; raise the error of `Literal` for others."""
+        values = self.values()
+        if isinstance(value, str) and value in values:
+            return value
+        *first, last = map(repr, values)
+        expected = f"{', '.join(first)} or {last}" if first else last
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        )
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.values())}
