@@ -24,6 +24,7 @@ from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
 from augan.data.validation import check_image_array, check_labels, check_seed, ndim_of
 from augan.exceptions import DataError
+from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
 
@@ -69,6 +70,8 @@ class GANOverSampler(BaseOverSampler):
         For the GAN, a classifier of the labeled samples assigns pseudo-labels.
     random_state : int, RandomState or None
         Seed of all random numbers.
+    verbose : int
+        0: `fit_resample` shows no progress on standard error.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class GANOverSampler(BaseOverSampler):
         "method": [StrOptions(set(AUGMENTATION_METHODS))],
         "unlabeled": "no_validation",
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -111,6 +115,7 @@ class GANOverSampler(BaseOverSampler):
         method: str = "sample",
         unlabeled: Any = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.bundle = bundle
@@ -120,6 +125,7 @@ class GANOverSampler(BaseOverSampler):
         self.method = method
         self.unlabeled = unlabeled
         self.random_state = random_state
+        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's estimator tags: sparse input is not supported."""
@@ -177,7 +183,10 @@ class GANOverSampler(BaseOverSampler):
         if self.bundle is None:
             self._check_class_sizes(y)
             dataset = from_arrays(samples, y, unlabeled=self._unlabeled_samples(samples))
-            self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
+            with Progress(self.verbose) as progress:
+                self.bundle_, reference = _train(
+                    dataset, seed, self.steps, self.config, self.method, progress
+                )
         else:
             self.bundle_ = self._load_bundle()
         sampler = GeneratorSampler(self.bundle_)
@@ -262,7 +271,12 @@ class GANOverSampler(BaseOverSampler):
 
 
 def _train(
-    dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
+    dataset: Dataset,
+    seed: int,
+    steps: int | None,
+    config: Config | None,
+    method: str,
+    progress: Progress,
 ) -> tuple[Bundle, TrainingReference]:
     """Train the networks that an augmentation method needs on all samples of a data set.
 
@@ -296,7 +310,7 @@ def _train(
     stages = ("classifier", stage) if needs_pseudo_labels else (stage,)
     deadline = compute_deadline(config.training.max_minutes, started)
     limits = TrainingBudget(config.training.steps, deadline)
-    networks = train_stages(config, data, stages, limits)
+    networks = train_stages(config, data, stages, limits, callbacks=[progress])
     bundle = Bundle(
         config=config.to_dict(),
         data={

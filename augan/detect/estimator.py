@@ -27,6 +27,7 @@ from augan.detect.fitting import fit_detector, trimmed_size
 from augan.detect.ignore_mask import IGNORE_MASK_TABLE
 from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
+from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
 
@@ -68,6 +69,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         result then depends on the load of the machine; without them, only steps count.
     random_state : int, RandomState or None
         Seed of all random numbers; None: a random seed.
+    verbose : int
+        0: `fit` shows no progress on standard error.
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         steps: int | None = None,
         config: Config | None = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
     ) -> None:
         self.method = method
         self.far = far
@@ -111,6 +115,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.steps = steps
         self.config = config
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
         """Train a GAN detector on normal samples, or calibrate the detector of `bundle`.
@@ -197,7 +202,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
         deadline = compute_deadline(config.training.max_minutes, started)
         limits = TrainingBudget(config.training.steps, deadline)
-        networks = train_stages(config, data, stages, limits)
+        with Progress(self.verbose) as progress:
+            networks = train_stages(config, data, stages, limits, callbacks=[progress])
         self._detector = fit_detector(
             config.detect.method,
             networks.models,

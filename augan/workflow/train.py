@@ -22,6 +22,7 @@ from augan.data.dataset import Dataset
 from augan.exceptions import BundleError, DataError
 from augan.io.hashing import sha256_json, sha256_parts
 from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
+from augan.progress import Progress
 from augan.training.budget import Stopwatch, TrainingBudget, compute_deadline
 from augan.training.callbacks import Callback, TensorBoardLog, require_tensorboard
 from augan.training.distributed.cluster import select_cluster
@@ -41,10 +42,10 @@ def train(
     *,
     out: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
-    stopwatch: Stopwatch | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     distribute: str = "auto",
+    verbose: int = 1,
 ) -> Bundle:
     """Train the networks and the detector of a task, and save one bundle in a run folder.
 
@@ -61,10 +62,7 @@ def train(
     out : path or None
         The run folder, new or empty; None: `runs/<time>-<data>`.
     callbacks : sequence of Callback
-        Callbacks for the progress.
-    stopwatch : Stopwatch or None
-        A stopwatch that was started before this call, if earlier time also counts towards
-        `training.max_minutes`.
+        Callbacks that are notified of the progress.
     resume : bool
         Continue the run in `out` (None: the newest run of this data) from its last checkpoint. With
         the same `training.steps` the result equals that of an uninterrupted training. If the run is
@@ -75,6 +73,8 @@ def train(
     distribute : {"auto", "none", "mirrored", "multiworker"}
         Devices to train on, see `augan.training.distributed.workers.join_workers`. Every machine
         of a cluster calls this function with the same arguments; only the first machine writes.
+    verbose : int
+        0: no progress is shown on standard error.
 
     Returns
     -------
@@ -99,20 +99,21 @@ def train(
             f"dataset must be an augan.Dataset, got {type(dataset).__name__}: read a folder with "
             "load_dataset, or convert arrays with from_arrays"
         )
-    stopwatch = stopwatch or Stopwatch()
+    stopwatch = Stopwatch()
     workers = _join_cluster(distribute)
     with stopwatch.measure("data"):
         resolved = resolve_config(config, dataset)
-    return run_training(
-        resolved,
-        out=out,
-        callbacks=callbacks,
-        stopwatch=stopwatch,
-        resume=resume,
-        tensorboard=tensorboard,
-        distribute=distribute,
-        workers=workers,
-    )
+    with Progress(verbose) as progress:
+        return run_training(
+            resolved,
+            out=out,
+            callbacks=[*callbacks, progress],
+            stopwatch=stopwatch,
+            resume=resume,
+            tensorboard=tensorboard,
+            distribute=distribute,
+            workers=workers,
+        )
 
 
 def _join_cluster(distribute: str) -> "Workers | None":
@@ -144,8 +145,11 @@ def run_training(
     ----------
     resolved : ResolvedConfig
         Result of `augan.workflow.prepare.resolve_config`.
-    out, callbacks, stopwatch, resume, tensorboard, distribute
+    out, callbacks, resume, tensorboard, distribute
         As in `train`; `distribute` is "none" by default.
+    stopwatch : Stopwatch or None
+        A stopwatch that was started before this call, if earlier time also counts towards
+        `training.max_minutes`; None: the time starts with this call.
     workers : Workers or None
         The processes of a cluster that this process has already joined; None: join them here.
 

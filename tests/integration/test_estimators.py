@@ -338,6 +338,7 @@ class TestParameters:
             "steps": -1,
             "config": "unchecked",
             "random_state": state,
+            "verbose": "unchecked",
         }
         detector = GANDetector(**given)  # type: ignore[arg-type]
         assert detector.get_params() == given
@@ -631,7 +632,11 @@ def test_requested_minutes_limit_the_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def plan_only(
-        config: Config, data: object, stages: tuple[str, ...], budget: TrainingBudget
+        config: Config,
+        data: object,
+        stages: tuple[str, ...],
+        budget: TrainingBudget,
+        callbacks: object,
     ) -> None:
         raise Planned(config, budget)
 

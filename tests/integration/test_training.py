@@ -29,7 +29,7 @@ from augan.report.text import format_training
 from augan.training.budget import Stopwatch
 from augan.training.defaults import DEFAULT_STEPS, resolve_defaults
 from augan.workflow.prepare import PreparedData, resolve_config
-from augan.workflow.train import train
+from augan.workflow.train import run_training, train
 
 NUM_CALIBRATION, NUM_VAL, NUM_TRAIN = 99, 14, 127  # of 240 images
 
@@ -273,8 +273,11 @@ def test_without_groups_the_promise_is_exact(digits_bundle):
 def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_config, tmp_path):
     np.random.default_rng().normal()
     listener, stopwatch = Listener(), Stopwatch()
-    again = train(
-        tiny_config, tiny_digits, out=tmp_path / "again", callbacks=[listener], stopwatch=stopwatch
+    again = run_training(
+        resolve_config(tiny_config, tiny_digits),
+        out=tmp_path / "again",
+        callbacks=[listener],
+        stopwatch=stopwatch,
     )
     for name, network in digits_bundle.networks.items():
         for path, value in network.weights.items():

@@ -135,10 +135,10 @@ def _augment(
 ) -> None:
     """Write all samples of the job, show the progress, and print the result."""
     from augan.augment.api import augment_folder
+    from augan.progress import Progress
     from augan_cli.output import print_augmentation
-    from augan_cli.progress import ConsoleProgress
 
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         result = augment_folder(
             bundle, classes, n, out, on_accepted=progress.on_accepted, **options
         )
@@ -160,11 +160,11 @@ def _augment_shard(
     """
     from augan.augment.sharded import augment_shard
     from augan.parallel.sharding import Shard
+    from augan.progress import Progress
     from augan_cli.output import print_shard
-    from augan_cli.progress import ConsoleProgress
 
     shard = Shard.parse(shard_text)
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         folder = augment_shard(
             bundle, classes, n, out, shard, on_accepted=progress.on_accepted, **options
         )

@@ -92,10 +92,10 @@ def _detect(
 ) -> None:
     """Score all samples of the job, show the progress, and print the result."""
     from augan.detect.api import detect_folder
+    from augan.progress import Progress
     from augan_cli.output import print_detection
-    from augan_cli.progress import ConsoleProgress
 
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         result = detect_folder(bundle, images, out, on_scored=progress.on_scored, **options)
     print_detection(result, bundle, fail_on_anomaly, as_json)
 
@@ -118,8 +118,8 @@ def _detect_shard(
     from augan.detect.sharded import detect_shard
     from augan.exceptions import ConfigError
     from augan.parallel.sharding import Shard
+    from augan.progress import Progress
     from augan_cli.output import print_shard
-    from augan_cli.progress import ConsoleProgress
 
     shard = Shard.parse(shard_text)
     if fail_on_anomaly:
@@ -129,6 +129,6 @@ def _detect_shard(
         )
     if out is None:
         out = shard.folder_for(default_output_folder(bundle, images))
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         folder = detect_shard(bundle, images, out, shard, on_scored=progress.on_scored, **options)
     print_shard(shard, folder, as_json)

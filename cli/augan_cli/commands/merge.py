@@ -47,10 +47,10 @@ def _merge_detection(
     """Merge the shards of a detection into its result, and print the result."""
     from augan.bundle import load_bundle
     from augan.detect.sharded import merge_detection
+    from augan.progress import Progress
     from augan_cli.output import print_detection
-    from augan_cli.progress import ConsoleProgress
 
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         result = merge_detection(
             shards, out, workers=workers, scheduler=scheduler, on_scored=progress.on_scored
         )
@@ -63,10 +63,10 @@ def _merge_augmentation(
 ) -> None:
     """Merge the shards of an augmentation into its result, and print the result."""
     from augan.augment.sharded import merge_augmentation
+    from augan.progress import Progress
     from augan_cli.output import print_augmentation
-    from augan_cli.progress import ConsoleProgress
 
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         result = merge_augmentation(
             shards, out, workers=workers, scheduler=scheduler, on_accepted=progress.on_accepted
         )

@@ -206,16 +206,16 @@ def _train(
     as_json: bool,
 ) -> None:
     """Train with a progress display, write the report, and print the result."""
+    from augan.progress import Progress
     from augan.training.budget import Stopwatch
     from augan.workflow.train import run_training
-    from augan_cli.progress import ConsoleProgress
 
     stopwatch = Stopwatch(STARTED)
     with stopwatch.measure("data"):
         resolved = _resolve(config, dataset)
     if resume and out is not None and not out.exists():
         typer.echo(f"warning: {out} does not exist, so a new training starts there", err=True)
-    with ConsoleProgress() as progress:
+    with Progress() as progress:
         bundle = run_training(
             resolved,
             out=out,
