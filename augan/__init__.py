@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "AuganError": "augan.exceptions",
+    "AugmentRequest": "augan.augment.request",
     "Config": "augan.config",
     "load_dataset": "augan.data.loading",
     "from_arrays": "augan.data.dataset",
@@ -30,6 +31,7 @@ _MODULES = {
 
 __all__ = [
     "AuganError",
+    "AugmentRequest",
     "Config",
     "GANDetector",
     "GANOverSampler",
@@ -51,6 +53,7 @@ __all__ = [
 if TYPE_CHECKING:
     from augan.augment.api import augment_folder, generate_folder
     from augan.augment.oversampler import GANOverSampler
+    from augan.augment.request import AugmentRequest
     from augan.augment.transforms import get_transform
     from augan.bundle import load_bundle, save_bundle
     from augan.config import Config

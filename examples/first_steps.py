@@ -9,7 +9,7 @@ folder.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from augan import Config, augment_folder, detect_folder, load_dataset, train
+from augan import AugmentRequest, Config, augment_folder, detect_folder, load_dataset, train
 from augan.data.datasets import write_example_images
 
 
@@ -25,7 +25,7 @@ def main() -> None:
             f"{fidelity['untrained_kernel_distance']:.3f}"
         )
 
-        augmented = augment_folder(bundle, "3", n=200)
+        augmented = augment_folder(bundle, AugmentRequest("3", n=200))
         accepted, candidates = augmented.acceptance[0].accepted, augmented.acceptance[0].generated
         print(
             f"accepted {accepted} threes of {candidates} candidates; the filters rejected the rest"

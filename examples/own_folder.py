@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from augan import Config, augment_folder, detect_folder, load_dataset, train
+from augan import AugmentRequest, Config, augment_folder, detect_folder, load_dataset, train
 
 
 def make_folders(photos: Path, new: Path) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         bundle = train(settings, load_dataset(photos), out=Path(name, "run"))
         print("classes:", dict(zip(bundle.data["class_names"], bundle.data["class_counts"])))
 
-        augmented = augment_folder(bundle, balance=True)
+        augmented = augment_folder(bundle, AugmentRequest(balance=True))
         for stats in augmented.acceptance:
             print(
                 f"class {stats.class_name}: {stats.accepted} of {stats.generated} candidates "

@@ -16,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from augan import Config, GANDetector, augment_folder, load_dataset, train
+from augan import AugmentRequest, Config, GANDetector, augment_folder, load_dataset, train
 
 CLASS = "diagnosis"
 
@@ -31,7 +31,9 @@ def main() -> None:
         real.to_csv(file, index=False)
         settings = Config().override(["task=generate", "training.steps=1000"])
         bundle = train(settings, load_dataset(file, target=CLASS), out=Path(name, "run"))
-        augmented = augment_folder(bundle, ["benign", "malignant"], n=300, filtered=False)
+        augmented = augment_folder(
+            bundle, AugmentRequest(["benign", "malignant"], n=300, filtered=False)
+        )
         synthetic = pd.read_csv(augmented.out / "synthetic.csv")
     print(f"{len(synthetic)} synthetic rows, same columns: {set(synthetic) == set(real)}")
     for title, rows in (("real", real), ("synthetic", synthetic)):

@@ -17,6 +17,7 @@ from augan.augment.filters.acceptance import AcceptanceStats, generator_warnings
 from augan.augment.filters.criteria import UNCHECKED
 from augan.augment.filters.filter import FilterContext
 from augan.augment.generation import ChunkGenerator, ProgressCallback, RejectionSampler
+from augan.augment.job import AugmentJob, class_folder, default_out
 from augan.augment.manifest import (
     ManifestHeader,
     ManifestRow,
@@ -25,17 +26,10 @@ from augan.augment.manifest import (
     write_manifest,
 )
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.request import (
-    AugmentRequest,
-    check_positive,
-    class_folder,
-    default_out,
-    parse_request,
-)
+from augan.augment.request import AugmentRequest, check_count
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
-from augan.data.dataset import Classes
 from augan.data.modalities.registry import sample_type_of
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
@@ -98,18 +92,9 @@ def ignore_progress(class_name: str, accepted: int, requested: int) -> None:
 
 def augment_folder(
     bundle: Bundle,
-    classes: Classes = (),
-    n: int | None = None,
+    request: AugmentRequest,
     out: str | Path | None = None,
     *,
-    seed: int = 0,
-    method: str = "auto",
-    transform: str | None = None,
-    format: str | None = None,
-    training_data: str | Path | None = None,
-    filtered: bool = True,
-    balance: bool = False,
-    balance_to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
@@ -127,39 +112,12 @@ def augment_folder(
     ----------
     bundle : Bundle
         A bundle whose generator was trained with classes.
-    classes : str, int, or sequence of them
-        Classes by name or, if no class has the name, by index. Empty with `balance`: all classes.
-    n : int or None
-        Images or rows to write of each class, at least 1; None with `balance`.
+    request : AugmentRequest
+        Classes, number of samples, seed, method and filtering, such as `AugmentRequest("cat",
+        n=500)`.
     out : path or None
         New folder, or the folder of an earlier call, which is replaced. None: a folder next to the
-        bundle, named after the options.
-    seed : int
-        Seed of all candidates. The same seed and index give the same image or row, whatever `n`.
-    method : str
-        "sample" (random noise through the generator), "interpolate" or "transfer" (new latent
-        codes, computed from the codes of training samples), or "auto", which is "sample"; see
-        `augan.augment.methods`.
-    transform : str or None
-        Classic transform that is applied to each image, a key of
-        `augan.augment.transforms.TRANSFORMS`. None: the transform in the bundle's configuration.
-    format : str or None
-        "png" or "npz" for images, "csv" for table rows. None: "png" or "csv". "npz" and "csv" are
-        one file for all samples.
-    training_data : path, str or None
-        The bundle's training data, which the filters compare candidates with. None: the location
-        that the bundle records. If the data no longer exists there, only the classifier filters,
-        and a warning says so.
-    filtered : bool
-        Whether to reject candidates that the classifier assigns to another class, that the
-        discriminator finds implausible, that nearly copy a training sample, or that duplicate an
-        accepted candidate.
-    balance : bool
-        Fill up each class to the size of the largest class, or to `balance_to`, instead of writing
-        `n` samples of each class.
-    balance_to : int or None
-        With `balance`: number of real and generated samples of each class together. None: the size
-        of the largest class.
+        bundle, named after the request.
     workers : int or None
         Number of processes on this machine that generate candidates and share its cores; requires
         the extra `augan[dask]`. None: this process. A script that uses workers must call this
@@ -183,7 +141,7 @@ def augment_folder(
         The bundle has no generator, no classes or no latent codes, but the request needs them; or
         `out` is None and the bundle was never saved.
     ConfigError
-        An argument is invalid, arguments exclude each other, or the extra is missing.
+        The request does not fit the bundle, or the extra is missing.
     DataError
         A class does not exist or has only one sample, `out` has files that augan did not write, or
         the training data has changed.
@@ -191,46 +149,36 @@ def augment_folder(
         The scheduler does not answer, or the workers die.
     RunInterruptedError
         The process received SIGINT or SIGTERM; the same call resumes.
+
+    Examples
+    --------
+    >>> import augan
+    >>> bundle = augan.load_bundle("runs/cats")  # doctest: +SKIP
+    >>> request = augan.AugmentRequest("cat", n=500)
+    >>> augan.augment_folder(bundle, request).num_samples  # doctest: +SKIP
+    500
     """
-    request = parse_request(
-        bundle,
-        classes,
-        n,
-        out,
-        seed=seed,
-        method=method,
-        transform=transform,
-        format=format,
-        filtered=filtered,
-        balance=balance,
-        balance_to=balance_to,
-    )
-    check_replaceable(request.out.absolute(), unmanaged_files)  # before processes start
+    job = AugmentJob.resolve(bundle, request, out)
+    check_replaceable(job.out.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
-        return run_request(
-            request,
-            training_data,
-            lambda worker: partial(executor.map, generate_chunk, worker),
-            on_accepted,
+        return run_job(
+            job, lambda worker: partial(executor.map, generate_chunk, worker), on_accepted
         )
 
 
-def run_request(
-    request: AugmentRequest,
-    training_data: str | Path | None,
+def run_job(
+    job: AugmentJob,
     chunk_generator: Callable[[CandidateWorker], ChunkGenerator],
     on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Generate, filter and write the samples of a checked request, in a locked temporary folder.
+    """Generate, filter and write the samples of a job, in a locked temporary folder.
 
-    The temporary folder becomes `request.out` when all samples are written. After an interruption
-    the temporary folder stays, so that the same request resumes.
+    The temporary folder becomes `job.out` when all samples are written. After an interruption the
+    temporary folder stays, so that the same job resumes.
 
     Parameters
     ----------
-    request : AugmentRequest
-    training_data : path, str or None
-        Training data of the bundle; None: the location that the bundle records.
+    job : AugmentJob
     chunk_generator : callable
         Function of this process's `CandidateWorker` that returns a `ChunkGenerator`. The
         `ChunkGenerator` turns chunk requests into chunks of candidates, in this process or in
@@ -252,61 +200,59 @@ def run_request(
 
     with (
         stop_on_signals() as stop,
-        resumable_folder(request.out, unmanaged_files) as tmp_dir,
+        resumable_folder(job.out, unmanaged_files) as tmp_dir,
         # Some candidates are compared while others are generated: more threads of both kinds than
         # cores would wait for each other.
         threadpool_limits(1, user_api="blas"),
     ):
-        worker = CandidateWorker.create(
-            request.sampler, request.method, request.filtered, training_data
-        )
-        return _write_folder(tmp_dir, request, worker, chunk_generator(worker), stop, on_accepted)
+        worker = job.create_worker()
+        return _write_folder(tmp_dir, job, worker, chunk_generator(worker), stop, on_accepted)
 
 
 def _write_folder(
     tmp_dir: Path,
-    request: AugmentRequest,
+    job: AugmentJob,
     worker: CandidateWorker,
     generate_chunks: ChunkGenerator,
     stop: StopSignal,
     on_accepted: ProgressCallback,
 ) -> AugmentationResult:
-    """Write the samples, the manifest and the summary of a request into the temporary folder.
+    """Write the samples, the manifest and the summary of a job into the temporary folder.
 
     The resume log in the folder is deleted after the last file, because a complete folder is not
     resumed.
     """
-    header, preprocessing = request.header, request.sampler.preprocessing
-    class_names, context = request.sampler.class_names, worker.context
+    header, preprocessing = job.header, job.sampler.preprocessing
+    class_names, context = job.sampler.class_names, worker.context
     has_training_data = {"training data found": context.reference is not None}
-    resume_log = ResumeLog(tmp_dir, request.identity() | has_training_data)
+    resume_log = ResumeLog(tmp_dir, job.identity() | has_training_data)
     writer = open_writer(
-        request.format,
+        job.format,
         tmp_dir,
         preprocessing,
         class_names=class_names,
-        transform=header.transform,
+        transform=job.transform,
         seed=header.seed,
     )
-    warnings = (*context.warnings, *generator_warnings(request.bundle))
+    warnings = (*context.warnings, *generator_warnings(job.bundle))
     sampler = RejectionSampler(
         worker, generate_chunks, writer, resume_log, header.seed, stop, on_accepted
     )
     acceptance = tuple(
         sampler.sample_class(index, n, class_folder(class_names[index]))
-        for index, n in request.counts.items()
+        for index, n in job.counts.items()
     )
     writer.close()
     write_manifest(tmp_dir, sampler.rows, header)
-    _write_summary(tmp_dir / SUMMARY_FILE, request, context, warnings, acceptance)
+    _write_summary(tmp_dir / SUMMARY_FILE, job, context, warnings, acceptance)
     resume_log.close()
     return AugmentationResult(
-        request.out,
+        job.out,
         len(sampler.rows),
         tuple(stats.class_name for stats in acceptance),
         writer.preview(),
         preprocessing.sample_type,
-        request.format,
+        job.format,
         acceptance,
         warnings,
     )
@@ -314,15 +260,15 @@ def _write_folder(
 
 def _write_summary(
     path: Path,
-    request: AugmentRequest,
+    job: AugmentJob,
     context: FilterContext,
     warnings: tuple[str, ...],
     acceptance: tuple[AcceptanceStats, ...],
 ) -> None:
-    """Write `summary.json`: options of the request, warnings, and counts of each class."""
+    """Write `summary.json`: settings of the job, warnings, and counts of each class."""
     summary = {
-        **asdict(request.header),
-        "filtered": request.filtered,
+        **asdict(job.header),
+        "filtered": job.request.filtered,
         "classifier_accuracy": context.classifier_accuracy,
         "warnings": warnings,
         "classes": [stats.to_dict() for stats in acceptance],
@@ -372,7 +318,7 @@ def generate_folder(
         `out` has files that augan did not write, or cannot be written.
     """
     bundle.require("generator")  # all options are checked before a network is built
-    target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")
+    target = default_out(bundle, out, f"generate-n{check_count(n, 'n')}-seed{seed}")
     sample_type = sample_type_of(bundle.preprocessing)
     format = resolve_format(format, sample_type)
     check_replaceable(target.absolute(), unmanaged_files)

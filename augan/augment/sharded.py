@@ -9,46 +9,34 @@ The merge rejects duplicates and generates the few chunks that are still missing
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.api import AugmentationResult, ignore_progress, run_request
+from augan.augment.api import AugmentationResult, ignore_progress, run_job
 from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.generation import ProgressCallback
-from augan.augment.request import AugmentRequest, parse_request
+from augan.augment.job import AugmentJob
+from augan.augment.request import AugmentRequest
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import BundleRef
-from augan.data.dataset import Classes, as_class_names
 from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
-from augan.parallel.sharding import Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
+from augan.parallel.sharding import Job, Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
 
 _COMMAND = "augment"  # names the command in the job of a shard
-_REQUEST_KEYS = (
-    *("model path", "classes", "n", "seed", "method", "transform", "format"),
-    *("training_data", "filtered", "balance", "balance_to"),
-)
+_BUNDLE_PATH = "model path"  # key of the job that holds the path of the bundle
 
 
 def augment_shard(
     bundle: Bundle,
-    classes: Classes,
-    n: int | None,
-    out: str | Path | None,
+    request: AugmentRequest,
     shard: Shard,
+    out: str | Path | None = None,
     *,
-    seed: int = 0,
-    method: str = "auto",
-    transform: str | None = None,
-    format: str | None = None,
-    training_data: str | Path | None = None,
-    filtered: bool = True,
-    balance: bool = False,
-    balance_to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
@@ -61,16 +49,15 @@ def augment_shard(
     ----------
     bundle : Bundle
         A saved bundle.
-    classes, n, balance, balance_to
-        Those of the complete job, see `augan.augment_folder`.
+    request : AugmentRequest
+        The request of the complete job, equal in all shards.
+    shard : Shard
+        The share to generate, such as shard 0 of 8.
     out : path or None
         Folder of the shard. None: a folder next to the bundle, named after the complete job and the
         shard.
-    shard : Shard
-        The share to generate, such as shard 0 of 8.
-    seed, method, transform, format, training_data, filtered, workers, scheduler
-        See `augan.augment_folder`; except for `workers` and `scheduler`, equal in all shards of a
-        job.
+    workers, scheduler
+        See `augan.augment_folder`.
     on_accepted : callable
         Called after each chunk with the class name, the number of accepted candidates (at most the
         share), and the share of the class.
@@ -86,30 +73,16 @@ def augment_shard(
         For the reasons that `augan.augment_folder` lists; BundleError also if the bundle was never
         saved.
     """
-    options: dict[str, Any] = {
-        "seed": seed,
-        "method": method,
-        "transform": transform,
-        "format": format,
-        "filtered": filtered,
-        "balance": balance,
-        "balance_to": balance_to,
-    }
-    names = as_class_names(classes)
-    request = parse_request(bundle, names, n, out, **options)
-    location = None if training_data is None else str(training_data)
-    options |= {"classes": names, "n": n, "training_data": location}
-    target = request.out if out is not None else shard.folder_for(request.out)
-    worker = CandidateWorker.create(
-        request.sampler, request.method, request.filtered, training_data
-    )
+    job = AugmentJob.resolve(bundle, request, out)
+    target = job.out if out is not None else shard.folder_for(job.out)
+    worker = job.create_worker()
     with (
-        shard_folder(target, shard, _job(request, worker, options)) as writer,
+        shard_folder(target, shard, _describe(job, worker)) as writer,
         open_executor(workers, scheduler) as executor,
     ):
-        class_names = request.sampler.class_names
-        for index, num_samples in request.counts.items():
-            requests = (ChunkRequest(index, chunk, seed) for chunk in shard.select(count()))
+        class_names = job.sampler.class_names
+        for index, num_samples in job.counts.items():
+            requests = (ChunkRequest(index, chunk, request.seed) for chunk in shard.select(count()))
             stats = AcceptanceStats(class_names[index], num_samples, len(class_names))
             share = -(-num_samples // shard.count)
             with closing(_requested_chunks(writer, executor, worker, requests)) as chunks:
@@ -157,31 +130,27 @@ def merge_augmentation(
     BundleError, ConfigError, WorkerError, RunInterruptedError
         For the reasons that `augan.augment_folder` lists.
     """
-    options = shards.settings(_REQUEST_KEYS)
-    training_data = options.pop("training_data")
-    request = parse_request(load_bundle(options.pop("model path")), out=out, **options)
-    shards.check_job(_versions(request))
+    request = AugmentRequest(**shards.settings([field.name for field in fields(AugmentRequest)]))
+    bundle = load_bundle(shards.settings([_BUNDLE_PATH])[_BUNDLE_PATH])
+    job = AugmentJob.resolve(bundle, request, out)
+    shards.check_job(_describe_bundle(bundle))
     with open_executor(workers, scheduler) as executor:
-        return run_request(
-            request,
-            training_data,
-            lambda worker: partial(_merged_chunks, shards, executor, worker),
-            on_accepted,
+        return run_job(
+            job, lambda worker: partial(_merged_chunks, shards, executor, worker), on_accepted
         )
 
 
-def _job(
-    request: AugmentRequest, worker: CandidateWorker, options: dict[str, Any]
-) -> dict[str, Any]:
+def _describe(job: AugmentJob, worker: CandidateWorker) -> Job:
     """Return the JSON-able values that all candidates of a job depend on, equal in all shards."""
     has_training_data = {"training data found": worker.context.reference is not None}
-    return {"command": _COMMAND, **options, **_versions(request), **has_training_data}
+    command = {"command": _COMMAND}
+    return command | asdict(job.request) | _describe_bundle(job.bundle) | has_training_data
 
 
-def _versions(request: AugmentRequest) -> dict[str, Any]:
-    """Return the hash and path of the bundle and the versions of the packages, JSON-able."""
-    same = BundleRef.of(request.bundle)
-    return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
+def _describe_bundle(bundle: Bundle) -> dict[str, Any]:
+    """Return the hash and path of a bundle and the versions of the packages, JSON-able."""
+    saved = BundleRef.of(bundle)
+    return {"model": saved.sha256, _BUNDLE_PATH: saved.path, "versions": dict(saved.versions)}
 
 
 def _write_share(

@@ -58,6 +58,12 @@ TRANSFORMS: dict[str, tuple[Callable[[Any], list], ...]] = {
 }
 
 
+def check_transform(name: str) -> None:
+    """Raise ConfigError unless a transform has the name; albumentations is not imported."""
+    if name not in TRANSFORMS:
+        raise ConfigError(f"unknown transform '{name}'; choose one of {', '.join(TRANSFORMS)}")
+
+
 def strong_variant(name: str) -> str:
     """Return the strong counterpart of a transform: "strong-flip" if it flips, else "strong"."""
     return "strong-flip" if "flip" in name else "strong"
@@ -140,8 +146,7 @@ def _compose(name: str, seed: int) -> Any:
     ConfigError
         The name is unknown.
     """
-    if name not in TRANSFORMS:
-        raise ConfigError(f"unknown transform '{name}'; choose one of {', '.join(TRANSFORMS)}")
+    check_transform(name)
     if not TRANSFORMS[name]:
         return None
     library = _albumentations()

@@ -43,10 +43,18 @@ def resolve_format(name: str | None, sample_type: str) -> str:
         return formats[0]
     if name not in formats:
         raise ConfigError(
-            f"{plural(sample_type)} cannot be written as {name!r}; choose --format "
+            f"{plural(sample_type)} cannot be written as {name!r}; choose `format` "
             f"{' or '.join(formats)}"
         )
     return name
+
+
+def check_transform_of(sample_type: str, transform: str) -> None:
+    """Raise ConfigError if a classic transform is requested for table rows."""
+    if sample_type == "row" and transform != "none":
+        raise ConfigError(
+            f"the transform '{transform}' applies to images, but the samples are rows; leave it out"
+        )
 
 
 class PreviewImages(NamedTuple):
@@ -344,21 +352,12 @@ def open_writer(
     class_names : sequence of str
         Names of the classes by index; empty without classes.
     transform : str
-        Classic transform of images, a key of `augan.augment.transforms.TRANSFORMS`.
+        Classic transform of images, a key of `augan.augment.transforms.TRANSFORMS`; table rows have
+        none, see `check_transform_of`.
     seed : int
         Seed of the transform.
-
-    Raises
-    ------
-    ConfigError
-        A transform was requested for table rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
-        if transform != "none":
-            raise ConfigError(
-                f"the transform '{transform}' applies to images, but the samples are rows; "
-                "leave it out"
-            )
         return CsvWriter(folder, preprocessing, class_names)
     if format == "npz":
         return NpzWriter(folder, preprocessing, transform, seed, class_names)

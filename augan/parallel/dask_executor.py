@@ -38,8 +38,8 @@ def require_dask() -> None:
     """Raise ConfigError, which names the packages to install, unless Dask can be imported."""
     if any(find_spec(name) is None for name in ("dask", "distributed", "cryptography")):
         raise ConfigError(
-            "workers need Dask: python -m pip install 'augan[dask]', or leave --workers and "
-            "--scheduler out; --shard and augan merge need nothing"
+            "workers need Dask: python -m pip install 'augan[dask]', or leave `workers` and "
+            "`scheduler` out; --shard and augan merge need nothing"
         )
 
 
@@ -124,7 +124,7 @@ class DaskExecutor:
                     continue  # a worker is running
                 raise WorkerError(
                     f"there was no worker {self._where} for {WORKER_TIMEOUT} seconds; start some "
-                    "with dask worker ADDRESS, or use --workers N"
+                    "with dask worker ADDRESS, or use `workers=N`"
                 ) from error
             except Exception as error:
                 if isinstance(error, ImportError) or "deserializ" in str(error):
@@ -220,7 +220,7 @@ def connect(address: str) -> Iterator[DaskExecutor]:
     except Exception as error:  # of the address, the network or the encryption
         raise WorkerError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one "
-            "with dask scheduler, or use --workers N"
+            "with dask scheduler, or use `workers=N`"
         ) from error
     with client:
         yield DaskExecutor(client, f"at {address}")

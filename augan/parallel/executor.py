@@ -104,8 +104,8 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
         return nullcontext(SerialExecutor())
     if workers is not None and scheduler is not None:
         raise ConfigError(
-            "got both a number of workers and a scheduler; choose one: --workers starts processes "
-            "on this machine, --scheduler uses those of a Dask cluster"
+            "got both a number of workers and a scheduler; choose one: `workers` starts processes "
+            "on this machine, `scheduler` uses those of a Dask cluster"
         )
     from augan.parallel.dask_executor import connect, require_dask, start_local
 

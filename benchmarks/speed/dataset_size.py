@@ -59,8 +59,11 @@ def run_command(command: str, folder: Path, count: int, size: int, width: int) -
         bundle = load_bundle(folder / "run")
         if command == "augment":
             from augan.augment.api import augment_folder
+            from augan.augment.request import AugmentRequest
 
-            augment_folder(bundle, "class0", count, folder / "generated", filtered=False)
+            augment_folder(
+                bundle, AugmentRequest("class0", count, filtered=False), folder / "generated"
+            )
         else:
             from augan.detect.api import detect_folder
 

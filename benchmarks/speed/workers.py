@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.augment.api import run_request
+from augan.augment.api import run_job
+from augan.augment.job import AugmentJob
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.request import parse_request
+from augan.augment.request import AugmentRequest
 from augan.augment.worker import CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import load_bundle
 from augan.config import Config
@@ -58,8 +59,6 @@ WORKERS = {"this process": 0, "1 worker": 1, "2 workers": 2}
 CASES = {"8 x 8 gray": (8, 1), "32 x 32 gray": (32, 1), "64 x 64 color": (64, 3)}
 JOBS = ("detect", "candidates", "augment")
 MANIFEST_ROW_BYTES = 400.0  # of memory for each row of the manifest, by tracemalloc
-AUGMENT_OPTIONS: dict[str, Any] = {"seed": 0, "method": "auto", "transform": None, "format": None}
-AUGMENT_OPTIONS |= {"balance": False, "balance_to": None}
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
@@ -109,10 +108,9 @@ def make_job(job: str, folder: Path, number: int, executor: Executor) -> Callabl
         write_results(request, out, chunks, executor)
 
     def augment() -> None:
-        request = parse_request(
-            bundle, names, -(-number // len(names)), out, **AUGMENT_OPTIONS, filtered=False
-        )
-        run_request(request, None, lambda worker: partial(executor.map, generate_chunk, worker))
+        request = AugmentRequest(names, -(-number // len(names)), filtered=False)
+        augmentation = AugmentJob.resolve(bundle, request, out)
+        run_job(augmentation, lambda worker: partial(executor.map, generate_chunk, worker))
 
     worker = (
         CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)

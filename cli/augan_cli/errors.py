@@ -1,11 +1,15 @@
 """Error handling of the commands: one line and an exit code, or a traceback with `--debug`.
 
 Exit codes: 2 for an error, 1 for a refusal (`augan.exceptions.RefusedError`).
+
+The messages of the library name arguments as Python code, such as `` `filtered=False` ``. A command
+prints its own option instead: `--no-filter`.
 """
 
 import functools
 import inspect
 import io
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +20,7 @@ import typer
 EXIT_ERROR = 2
 EXIT_REFUSED = 1
 _MAX_MESSAGE_LENGTH = 2000  # characters; a message may quote a damaged file
+_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")  # an argument in a message of the library
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
@@ -47,7 +52,8 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
             if debug:
                 traceback.print_exc()
                 raise typer.Exit(code) from None
-            _fail(f"{'refused' if is_refused else 'error'}: {_describe(error)}", code)
+            text = name_options(_describe(error), command)
+            _fail(f"{'refused' if is_refused else 'error'}: {text}", code)
 
     signature = inspect.signature(command)
     option = inspect.Parameter(
@@ -57,6 +63,52 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, "debug": Debug}
     return run
+
+
+def name_options(text: str, command: Callable[..., None]) -> str:
+    """Replace the arguments in a message by the options of a command.
+
+    Parameters
+    ----------
+    text : str
+        A message that names arguments as Python code in backticks: `` `balance` ``, ``
+        `balance=True` ``, `` `method='sample'` ``.
+    command : callable
+        The function of the command. Arguments that are no parameter of the command are kept.
+
+    Returns
+    -------
+    str
+        The message with `--balance` or `--method sample`; for a switch that is False, the option
+        that turns it off, such as `--no-filter`.
+    """
+    parameters = inspect.signature(command).parameters
+
+    def replace(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        options = _options(parameters[name]) if name in parameters else []
+        if not options:
+            return match[0]
+        if value in (None, "True", "False"):
+            return options[-1] if value == "False" else options[0]
+        return f"{options[0]} {value.strip(chr(39) + chr(34))}"
+
+    return _ARGUMENT.sub(replace, text)
+
+
+def _options(parameter: inspect.Parameter) -> list[str]:
+    """Return the names of a parameter on the command line: `--x`, and `--no-x` of a switch.
+
+    An argument without an option has none.
+    """
+    for info in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(info, typer.models.OptionInfo):
+            # In an annotation, typer keeps the first declared name as the default.
+            declared = (info.default, *(info.param_decls or ()))
+            texts = [text for text in declared if isinstance(text, str)]
+            names = [name for text in texts for name in text.split("/")]
+            return names or [f"--{parameter.name.replace('_', '-')}"]
+    return []
 
 
 def _allow_undecodable_names() -> None:

@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from augan import augment_folder as filtered_folder
-from augan import generate_folder, load_dataset
+import augan
+from augan import augment_folder, generate_folder, load_dataset
+from augan.augment.job import class_folder
 from augan.augment.manifest import COLUMNS
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler, PriorSampling
-from augan.augment.request import class_folder
 from augan.bundle import Bundle
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
@@ -25,7 +25,7 @@ from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
 from tests._helpers import read_manifest, tree, with_data
 
 # Without filters, because the GAN of the fixture is too bad for them.
-augment_folder = partial(filtered_folder, filtered=False)
+AugmentRequest = partial(augan.AugmentRequest, filtered=False)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ class TestAugmentFolder:
     def test_folder_has_the_files_that_the_manifest_lists(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        result = augment_folder(digits_bundle, 3, 5, tmp_path / "out", seed=7)
+        result = augment_folder(digits_bundle, AugmentRequest(3, 5, seed=7), tmp_path / "out")
         summary = result.to_dict()
         (stats,) = summary.pop("acceptance")
         (warning,) = summary.pop("warnings")
@@ -74,14 +74,14 @@ class TestAugmentFolder:
     def test_files_have_the_samples_of_the_generator(
         self, digits_bundle: Bundle, sampler: GeneratorSampler, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 4, tmp_path / "out", seed=2)
+        augment_folder(digits_bundle, AugmentRequest("3", 4, seed=2), tmp_path / "out")
         read = [
             read_image(tmp_path / "out" / row["file"]) for row in read_manifest(tmp_path / "out")
         ]
         np.testing.assert_array_equal(np.stack(read), generate(sampler, 4, seed=2))
 
     def test_png_files_are_marked_as_synthetic(self, digits_bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(digits_bundle, "3", 2, tmp_path / "a")
+        augment_folder(digits_bundle, AugmentRequest("3", 2), tmp_path / "a")
         generate_folder(digits_bundle, 2, tmp_path / "b")
         files = [*(tmp_path / "a").rglob("*.png"), *(tmp_path / "b").rglob("*.png")]
         assert len(files) == 4
@@ -93,15 +93,19 @@ class TestAugmentFolder:
     def test_equal_calls_write_equal_bytes(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         for name in ("a", "b"):
             augment_folder(
-                digits_bundle, "3", 5, tmp_path / name, seed=1, transform="shift-flip-light"
+                digits_bundle,
+                AugmentRequest("3", 5, seed=1, transform="shift-flip-light"),
+                tmp_path / name,
             )
         assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
     def test_transform_depends_on_seed_and_index_only(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 3, tmp_path / "few", transform="shift")
-        augment_folder(digits_bundle, "3", 520, tmp_path / "many", transform="shift")
+        augment_folder(digits_bundle, AugmentRequest("3", 3, transform="shift"), tmp_path / "few")
+        augment_folder(
+            digits_bundle, AugmentRequest("3", 520, transform="shift"), tmp_path / "many"
+        )
         few, many = tree(tmp_path / "few"), tree(tmp_path / "many")
         names = [name for name in few if name.endswith(".png")]
         assert len(names) == 3
@@ -110,8 +114,12 @@ class TestAugmentFolder:
     def test_transform_changes_images_and_is_in_the_manifest(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 6, tmp_path / "original")
-        augment_folder(digits_bundle, "3", 6, tmp_path / "shifted", transform="shift-flip-light")
+        augment_folder(digits_bundle, AugmentRequest("3", 6), tmp_path / "original")
+        augment_folder(
+            digits_bundle,
+            AugmentRequest("3", 6, transform="shift-flip-light"),
+            tmp_path / "shifted",
+        )
         original, shifted = tree(tmp_path / "original"), tree(tmp_path / "shifted")
         assert all(original[name] != shifted[name] for name in original)
         assert {row["transform"] for row in read_manifest(tmp_path / "shifted")} == {
@@ -125,7 +133,7 @@ class TestAugmentFolder:
         self, digits_bundle: Bundle, tmp_path: Path, name: str
     ) -> None:
         bundle = with_data(digits_bundle, class_names=[name, *"bcdefghij"])
-        augment_folder(bundle, name, 1, tmp_path / "below" / "out")
+        augment_folder(bundle, AugmentRequest(name, 1), tmp_path / "below" / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["below"]
         assert [path.name for path in (tmp_path / "below").iterdir()] == ["out"]
         (row,) = read_manifest(tmp_path / "below" / "out")
@@ -151,12 +159,12 @@ class TestAugmentFolder:
         bundle = with_data(digits_bundle, class_names=["a/b", "a-b", *"cdefghij"])
         bundle = replace(bundle, path=tmp_path / "bundle.augan")
         for name in ("a/b", "a-b"):
-            augment_folder(bundle, name, 1)
+            augment_folder(bundle, AugmentRequest(name, 1))
         rows = [read_manifest(out) for out in sorted(tmp_path.glob("augment-*"))]
         assert [[row["class"] for row in table] for table in rows] == [["a/b"], ["a-b"]]
 
     def test_load_dataset_reads_the_folder(self, digits_bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(digits_bundle, "3", 4, tmp_path / "out")
+        augment_folder(digits_bundle, AugmentRequest("3", 4), tmp_path / "out")
         dataset = load_dataset(tmp_path / "out")
         assert dataset.class_names == ("3",)
         assert len(dataset) == 4
@@ -167,10 +175,10 @@ class TestAugmentFolder:
     ) -> None:
         bundle = replace(digits_bundle, path=tmp_path / "bundle.augan")
         names = {
-            augment_folder(bundle, "3", 2, seed=0).out,
-            augment_folder(bundle, "3", 2, seed=1).out,
-            augment_folder(bundle, "3", 3, seed=0).out,
-            augment_folder(bundle, "4", 2, seed=0).out,
+            augment_folder(bundle, AugmentRequest("3", 2, seed=0)).out,
+            augment_folder(bundle, AugmentRequest("3", 2, seed=1)).out,
+            augment_folder(bundle, AugmentRequest("3", 3, seed=0)).out,
+            augment_folder(bundle, AugmentRequest("4", 2, seed=0)).out,
             generate_folder(bundle, 2, seed=0).out,
         }
         assert len(names) == 5
@@ -178,11 +186,11 @@ class TestAugmentFolder:
 
     def test_unsaved_bundle_requires_out(self, digits_bundle: Bundle) -> None:
         with pytest.raises(BundleError, match="never saved"):
-            augment_folder(replace(digits_bundle, path=None), "3", 1)
+            augment_folder(replace(digits_bundle, path=None), AugmentRequest("3", 1))
 
     def test_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(digits_bundle, "3", 9, tmp_path / "out")
-        augment_folder(digits_bundle, "4", 2, tmp_path / "out")
+        augment_folder(digits_bundle, AugmentRequest("3", 9), tmp_path / "out")
+        augment_folder(digits_bundle, AugmentRequest("4", 2), tmp_path / "out")
         files = tree(tmp_path / "out").keys()
         assert files == {MANIFEST_FILE, SUMMARY_FILE, "4/000000.png", "4/000001.png"}
 
@@ -192,7 +200,7 @@ class TestAugmentFolder:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         for call in (
-            lambda out: augment_folder(digits_bundle, "3", 1, out),
+            lambda out: augment_folder(digits_bundle, AugmentRequest("3", 1), out),
             lambda out: generate_folder(digits_bundle, 1, out),
         ):
             with pytest.raises(DataError, match="other files"):
@@ -202,10 +210,10 @@ class TestAugmentFolder:
     def test_files_next_to_synthetic_images_are_not_lost(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 2, tmp_path / "out")
+        augment_folder(digits_bundle, AugmentRequest("3", 2), tmp_path / "out")
         (tmp_path / "out" / "3" / "real.png").write_bytes(b"mine")
         with pytest.raises(DataError, match=r"would be lost: 3/real\.png;"):
-            augment_folder(digits_bundle, "3", 2, tmp_path / "out")
+            augment_folder(digits_bundle, AugmentRequest("3", 2), tmp_path / "out")
         assert (tmp_path / "out" / "3" / "real.png").read_bytes() == b"mine"
 
     def test_folder_with_another_manifest_is_not_replaced(
@@ -215,20 +223,22 @@ class TestAugmentFolder:
         (tmp_path / "photos" / MANIFEST_FILE).write_text("file,author\n3/a.jpg,me\n")
         (tmp_path / "photos" / "3" / "a.jpg").write_bytes(b"mine")
         with pytest.raises(DataError, match=r"would be lost: 3/a\.jpg, manifest\.csv;"):
-            augment_folder(digits_bundle, "3", 2, tmp_path / "photos")
+            augment_folder(digits_bundle, AugmentRequest("3", 2), tmp_path / "photos")
         assert (tmp_path / "photos" / "3" / "a.jpg").read_bytes() == b"mine"
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_n_below_one_is_refused(self, digits_bundle: Bundle, tmp_path: Path, n: int) -> None:
         with pytest.raises(ConfigError, match="at least 1"):
-            augment_folder(digits_bundle, "3", n, tmp_path / "out")
+            augment_folder(digits_bundle, AugmentRequest("3", n), tmp_path / "out")
         with pytest.raises(ConfigError, match="at least 1"):
             generate_folder(digits_bundle, n, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
     def test_unknown_transform_writes_nothing(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="shift-flip"):
-            augment_folder(digits_bundle, "3", 1, tmp_path / "out", transform="swirl")
+            augment_folder(
+                digits_bundle, AugmentRequest("3", 1, transform="swirl"), tmp_path / "out"
+            )
         assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from augan.bundle import Bundle, save_bundle
+from augan_cli.commands.augment import augment_command
+from augan_cli.errors import name_options
 from tests.cli._helpers import (
     add_run,
     assert_error,
@@ -159,3 +161,17 @@ def test_debug_prints_the_traceback(tmp_path: Path) -> None:
     assert debug.stderr.startswith("Traceback (most recent call last)")
     assert "BundleError: there is no file or folder missing" in debug.stderr
     assert (plain.returncode, debug.returncode) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("`balance_to` requires `balance`", "--balance-to requires --balance"),
+        ("give `classes` or `n`", "give --class or --n"),
+        ("add `balance=True`, `filtered=False`", "add --balance, --no-filter"),
+        ("choose `method='sample'` or `augan train`", "choose --method sample or `augan train`"),
+        ("`random_state` is unknown here", "`random_state` is unknown here"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(message: str, expected: str) -> None:
+    assert name_options(message, augment_command) == expected

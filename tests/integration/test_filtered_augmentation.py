@@ -17,18 +17,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augan import augment_folder, load_dataset, train
+from augan import AugmentRequest, augment_folder, load_dataset, train
 from augan.augment.api import ignore_progress
 from augan.augment.filters.acceptance import generator_warnings
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
 from augan.augment.filters.filter import CandidateFilter, load_training_reference
 from augan.augment.generation import RejectionSampler
+from augan.augment.job import resolve_counts
 from augan.augment.manifest import ChunkRecord, ResumeLog
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
 from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import AUGMENTATION_METHODS
-from augan.augment.request import resolve_counts
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import open_writer
@@ -119,7 +119,7 @@ class TestTransfer:
 
 class TestAccepted:
     def test_manifest_has_the_values_of_each_sample(self, bundle: Bundle, tmp_path: Path) -> None:
-        result = augment_folder(bundle, ["down", "1"], 60, tmp_path / "out", seed=3)
+        result = augment_folder(bundle, AugmentRequest(["down", "1"], 60, seed=3), tmp_path / "out")
         rows = read_manifest(tmp_path / "out")
         assert [row["class"] for row in rows] == ["down"] * 60 + ["right"] * 60
         for row in rows:
@@ -140,10 +140,10 @@ class TestAccepted:
         assert summary["warnings"] == list(result.warnings) == list(generator_warnings(bundle))
 
     def test_load_dataset_reads_the_result(self, bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(bundle, NAMES[:2], 20, tmp_path / "out")
+        augment_folder(bundle, AugmentRequest(NAMES[:2], 20), tmp_path / "out")
         dataset = load_dataset(tmp_path / "out")
         assert (dataset.class_names, len(dataset), dataset.skipped) == (NAMES[:2], 40, ())
-        augment_folder(bundle, NAMES[:2], 20, tmp_path / "npz", format="npz")
+        augment_folder(bundle, AugmentRequest(NAMES[:2], 20, format="npz"), tmp_path / "npz")
         packed = load_dataset(tmp_path / "npz" / "synthetic.npz")
         assert packed.class_names == NAMES
         assert np.bincount(packed.labels).tolist() == [20, 20]
@@ -170,7 +170,9 @@ class TestAccepted:
         folder = tmp_path_factory.mktemp("prefix")
         for n in (few, few + more):
             augment_folder(
-                bundle, "right", n, folder / str(n), seed=seed, method=method, transform=transform
+                bundle,
+                AugmentRequest("right", n, seed=seed, method=method, transform=transform),
+                folder / str(n),
             )
         small, large = (read_manifest(folder / str(n)) for n in (few, few + more))
         assert small == large[:few]  # the SHA-256 of each file included
@@ -196,7 +198,7 @@ class TestAccepted:
 
 class TestInterpolate:
     def test_manifest_names_both_source_images(self, bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(bundle, "down", 40, tmp_path / "out", method="interpolate")
+        augment_folder(bundle, AugmentRequest("down", 40, method="interpolate"), tmp_path / "out")
         pairs = [json.loads(row["sources"]) for row in read_manifest(tmp_path / "out")]
         fit = set(bundle.tables["split"]["train"].tolist())
         for first, second in pairs:
@@ -208,7 +210,9 @@ class TestInterpolate:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
-        result = augment_folder(gone, "down", 40, tmp_path / "out", method="interpolate")
+        result = augment_folder(
+            gone, AugmentRequest("down", 40, method="interpolate"), tmp_path / "out"
+        )
         assert f"not at {tmp_path}/gone.npz any more" in result.warnings[0]
         assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
 
@@ -216,7 +220,9 @@ class TestInterpolate:
         tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
         with pytest.raises(BundleError, match="codes"):
             augment_folder(
-                replace(bundle, tables=tables), "down", 4, tmp_path / "out", method="interpolate"
+                replace(bundle, tables=tables),
+                AugmentRequest("down", 4, method="interpolate"),
+                tmp_path / "out",
             )
         assert list(tmp_path.iterdir()) == []
 
@@ -224,7 +230,7 @@ class TestInterpolate:
 class TestTrainingData:
     def test_without_it_only_the_classifier_filters(self, bundle: Bundle, tmp_path: Path) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
-        result = augment_folder(gone, "down", 40, tmp_path / "out")
+        result = augment_folder(gone, AugmentRequest("down", 40), tmp_path / "out")
         warning, quality_warning = result.warnings
         assert (quality_warning,) == generator_warnings(bundle)
         assert "gone.npz" in warning
@@ -236,21 +242,28 @@ class TestTrainingData:
     def test_changed_data_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         other = write_slopes(tmp_path / "other.npz", seed=1)
         changed = with_data(bundle, source=str(other))
-        for call in ({"bundle": changed}, {"bundle": bundle, "training_data": other}):
+        for model, training_data in ((changed, None), (bundle, other)):
+            request = AugmentRequest("down", 4, training_data=training_data)
             with pytest.raises(DataError, match="is not, or no longer, the data"):
-                augment_folder(**call, classes="down", n=4, out=tmp_path / "out")
+                augment_folder(model, request, tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
 
     def test_data_of_another_type_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         np.savez(tmp_path / "rgb.npz", x=np.zeros((8, 16, 16, 3), np.uint8), y=np.arange(8) % 2)
         with pytest.raises(DataError, match=r"rgb\.npz cannot be read as the data that.*channel"):
-            augment_folder(bundle, "down", 4, tmp_path / "out", training_data=tmp_path / "rgb.npz")
+            augment_folder(
+                bundle,
+                AugmentRequest("down", 4, training_data=tmp_path / "rgb.npz"),
+                tmp_path / "out",
+            )
 
     def test_new_location_can_be_given(self, bundle: Bundle, tmp_path: Path) -> None:
         moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
         shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
-        augment_folder(moved, "down", 9, tmp_path / "a", training_data=tmp_path / "moved.npz")
-        augment_folder(bundle, "down", 9, tmp_path / "b")
+        augment_folder(
+            moved, AugmentRequest("down", 9, training_data=tmp_path / "moved.npz"), tmp_path / "a"
+        )
+        augment_folder(bundle, AugmentRequest("down", 9), tmp_path / "b")
         a, b = (read_manifest(tmp_path / name) for name in "ab")
         assert [row["file"] for row in a] == [row["file"] for row in b]
         assert [row["distance"] for row in a] == [row["distance"] for row in b]
@@ -259,21 +272,28 @@ class TestTrainingData:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         networks = {name: net for name, net in bundle.networks.items() if name != "classifier"}
-        result = augment_folder(replace(bundle, networks=networks), "down", 4, tmp_path / "out")
+        result = augment_folder(
+            replace(bundle, networks=networks), AugmentRequest("down", 4), tmp_path / "out"
+        )
         assert "no classifier" in result.warnings[0]
         assert [row["index"] for row in read_manifest(tmp_path / "out")] == ["0", "1", "2", "3"]
 
     def test_class_of_one_image_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         small = with_data(bundle, class_counts=[1, 80, 80])
         with pytest.raises(DataError, match="class 'down' has 1 real sample"):
-            augment_folder(small, "down", 4, tmp_path / "out")
-        assert augment_folder(small, "down", 4, tmp_path / "out", filtered=False).num_samples == 4
+            augment_folder(small, AugmentRequest("down", 4), tmp_path / "out")
+        assert (
+            augment_folder(
+                small, AugmentRequest("down", 4, filtered=False), tmp_path / "out"
+            ).num_samples
+            == 4
+        )
 
 
 class TestRefusedClass:
     def test_nothing_is_written(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
-            augment_folder(digits_bundle, "3", 1, tmp_path / "out")
+            augment_folder(digits_bundle, AugmentRequest("3", 1), tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
     def test_exit_code_is_1(self, digits_bundle: Bundle, tmp_path: Path) -> None:
@@ -285,8 +305,7 @@ class TestRefusedClass:
 
 class TestResolveCounts:
     def counts(self, bundle: Bundle, *classes: str, **options: object) -> dict[int, int]:
-        options = {"n": None, "balance": False, "balance_to": None, **options}
-        return resolve_counts(bundle, classes, **options)
+        return resolve_counts(bundle, AugmentRequest(classes, **options))
 
     def test_balance_fills_up_to_the_largest_class(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])
@@ -301,8 +320,8 @@ class TestResolveCounts:
 
     def test_default_folder_names_all_classes(self, bundle: Bundle, tmp_path: Path) -> None:
         rare = replace(with_data(bundle, class_counts=[80, 78, 79]), path=tmp_path / "b.augan")
-        one = augment_folder(rare, balance=True).out
-        two = augment_folder(rare, ["right", "down"], 2).out
+        one = augment_folder(rare, AugmentRequest(balance=True)).out
+        two = augment_folder(rare, AugmentRequest(["right", "down"], 2)).out
         assert one.name == "augment-right+slant-balance-seed0"
         assert two.name == "augment-right+down-n2-seed0"
 
@@ -319,26 +338,27 @@ class TestResolveCounts:
         self, bundle: Bundle, tmp_path: Path, options: dict, name: str
     ) -> None:
         saved = replace(bundle, path=tmp_path / "b.augan")
-        default = augment_folder(saved, "right", 2).out
+        default = augment_folder(saved, AugmentRequest("right", 2)).out
         before = tree(default)
-        assert augment_folder(saved, "right", 2, **options).out.name == f"{default.name}-{name}"
+        other = augment_folder(saved, AugmentRequest("right", 2, **options))
+        assert other.out.name == f"{default.name}-{name}"
         assert tree(default) == before
 
 
 class TestInterruption:
-    REQUEST: tuple = (list(NAMES), 700)
+    REQUEST = AugmentRequest(NAMES, 700)
 
     def test_same_call_resumes(self, bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(bundle, *self.REQUEST, tmp_path / "complete")
+        augment_folder(bundle, self.REQUEST, tmp_path / "complete")
         log = tmp_path / ".out.partial" / RESUME_LOG_FILE
         threading.Thread(target=when_logged, args=(log, 4, interrupt), daemon=True).start()
         with pytest.raises(
             RunInterruptedError, match=r"SIGINT after [1-9][\d,]* images.*same command"
         ):
-            augment_folder(bundle, *self.REQUEST, tmp_path / "out")
+            augment_folder(bundle, self.REQUEST, tmp_path / "out")
         assert not (tmp_path / "out").exists()
         assert num_logged(log) >= 4
-        augment_folder(bundle, *self.REQUEST, tmp_path / "out")
+        augment_folder(bundle, self.REQUEST, tmp_path / "out")
         assert tree(tmp_path / "out") == tree(tmp_path / "complete")
         assert not log.parent.exists()
 
@@ -346,9 +366,9 @@ class TestInterruption:
         log = tmp_path / ".out.partial" / RESUME_LOG_FILE
         threading.Thread(target=when_logged, args=(log, 2, interrupt), daemon=True).start()
         with pytest.raises(RunInterruptedError):
-            augment_folder(bundle, *self.REQUEST, tmp_path / "out")
-        augment_folder(bundle, "right", 5, tmp_path / "out", seed=1)
-        augment_folder(bundle, "right", 5, tmp_path / "complete", seed=1)
+            augment_folder(bundle, self.REQUEST, tmp_path / "out")
+        augment_folder(bundle, AugmentRequest("right", 5, seed=1), tmp_path / "out")
+        augment_folder(bundle, AugmentRequest("right", 5, seed=1), tmp_path / "complete")
         assert tree(tmp_path / "out") == tree(tmp_path / "complete")
 
     def test_incomplete_last_chunk_is_not_checked_again(
@@ -395,18 +415,16 @@ class TestShards:
     """Shards cannot know which candidates are duplicates of another shard's."""
 
     def shards(self, bundle: Bundle, folder: Path, count: int, n: int) -> ShardSet:
+        request = AugmentRequest(["right", "down"], n)
         return ShardSet(
-            [
-                augment_shard(bundle, ["right", "down"], n, folder / f"{i}", Shard(i, count))
-                for i in range(count)
-            ]
+            [augment_shard(bundle, request, Shard(i, count), folder / f"{i}") for i in range(count)]
         )
 
     def test_merged_shards_equal_one_call_even_if_chunks_are_missing(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         shards = self.shards(bundle, tmp_path, 2, 600)
-        augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
+        augment_folder(bundle, AugmentRequest(["right", "down"], 600), tmp_path / "one")
         assert merge_augmentation(shards, tmp_path / "all").num_samples == 1200
         missing = ("00001-00000001.npz", "00000-00000000.npz")
         shards._files = {k: v for k, v in shards._files.items() if k not in missing}
@@ -416,7 +434,7 @@ class TestShards:
     def test_merge_refuses_what_one_call_refuses(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        shard = augment_shard(digits_bundle, "3", 300, tmp_path / "0", Shard(0, 1))
+        shard = augment_shard(digits_bundle, AugmentRequest("3", 300), Shard(0, 1), tmp_path / "0")
         with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
             merge_augmentation(ShardSet([shard]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -459,8 +477,10 @@ def run_command(model: Path, folder: Path, *words: str) -> subprocess.CompletedP
 
 def test_saved_bundle_gives_the_same_samples(bundle: Bundle, tmp_path: Path) -> None:
     file = save_bundle(replace(bundle), tmp_path / "bundle.augan")
-    augment_folder(load_bundle(file), "right", 9, tmp_path / "a", method="interpolate")
-    augment_folder(bundle, "right", 9, tmp_path / "b", method="interpolate")
+    augment_folder(
+        load_bundle(file), AugmentRequest("right", 9, method="interpolate"), tmp_path / "a"
+    )
+    augment_folder(bundle, AugmentRequest("right", 9, method="interpolate"), tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 

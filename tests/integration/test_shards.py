@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from augan.augment.api import augment_folder
 from augan.augment.methods.base import CHUNK_SIZE
+from augan.augment.request import AugmentRequest
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
@@ -265,8 +266,9 @@ class TestAugment:
         self, digits_bundle: Bundle, tmp_path: Path, format: str
     ) -> None:
         n, asked = 2 * CHUNK_SIZE + 10, {**UNFILTERED, "format": format}
-        augment_folder(digits_bundle, ["3", "5"], n, tmp_path / "one", **asked)
-        make = partial(augment_shard, digits_bundle, ["3", "5"], n, **asked)
+        request = AugmentRequest(["3", "5"], n, **asked)
+        augment_folder(digits_bundle, request, tmp_path / "one")
+        make = partial(augment_shard, digits_bundle, request)
         merge_augmentation(ShardSet(cut(make, tmp_path, 2)), tmp_path / "merged")
         assert tree(tmp_path / "merged") == tree(tmp_path / "one")
         assert len(read_manifest(tmp_path / "merged")) == 2 * n
@@ -291,7 +293,8 @@ class TestAugment:
     ) -> None:
         path = save_bundle(load_bundle(digits_bundle.path), tmp_path / "bundle.augan")
         bundle = load_bundle(path)
-        shard = augment_shard(bundle, "3", 5, tmp_path / "0", Shard(0, 1), filtered=False)
+        request = AugmentRequest("3", 5, filtered=False)
+        shard = augment_shard(bundle, request, Shard(0, 1), tmp_path / "0")
         bundle.metrics = {"other": 1}
         save_bundle(bundle, path)
         with pytest.raises(DataError, match=r"model was .* and is"):
@@ -301,6 +304,7 @@ class TestAugment:
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         unsaved = Bundle(**{**vars(digits_bundle), "path": None})
+        request = AugmentRequest("3", 5, filtered=False)
         with pytest.raises(BundleError, match="never saved"):
-            augment_shard(unsaved, "3", 5, tmp_path / "o", Shard(0, 2), filtered=False)
+            augment_shard(unsaved, request, Shard(0, 2), tmp_path / "o")
         assert not list(tmp_path.iterdir())

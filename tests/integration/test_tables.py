@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from augan import (
+    AugmentRequest,
     GANDetector,
     GANOverSampler,
     augment_folder,
@@ -178,7 +179,9 @@ class TestAugment:
     def test_csv_has_the_columns_and_types_of_the_training_table(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
-        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
+        result = augment_folder(
+            bundle, AugmentRequest("plate", 600, seed=3, filtered=False), tmp_path / "a"
+        )
         assert (result.sample_type, result.format, result.preview) == ("row", "csv", None)
         assert result.to_dict()["num_samples"] == 600
         made, manifest = synthetic(tmp_path / "a")
@@ -229,7 +232,7 @@ class TestAugment:
         with pytest.raises(ConfigError, match=f"rows cannot be written as '{format}'.*csv"):
             generate_folder(bundle, 3, tmp_path / "g", format=format)
         with pytest.raises(ConfigError, match="transform 'light'"):
-            augment_folder(bundle, "bolt", 3, tmp_path / "g", transform="light")
+            augment_folder(bundle, AugmentRequest("bolt", 3, transform="light"), tmp_path / "g")
         assert not (tmp_path / "g").exists()
 
     def test_images_are_no_rows(self, digits_bundle: Bundle, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augan import augment_folder, detect_folder
+from augan import AugmentRequest, augment_folder, detect_folder
 from augan.augment.api import AugmentationResult
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
@@ -87,7 +87,7 @@ def bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bun
 @pytest.fixture(scope="module")
 def augmentation(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> AugmentationResult:
     out = tmp_path_factory.mktemp("augmentation") / "out"
-    return augment_folder(bundle, [SPECIAL_NAME, "3"], 12, out, filtered=False)
+    return augment_folder(bundle, AugmentRequest([SPECIAL_NAME, "3"], 12, filtered=False), out)
 
 
 @pytest.fixture(scope="module")

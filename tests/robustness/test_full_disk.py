@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan import augment_folder, detect_folder
+from augan import AugmentRequest, augment_folder, detect_folder
 from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
@@ -111,7 +111,7 @@ def test_small_files_of_a_run_are_complete_or_unchanged(tmp_path):
 
 def test_images_and_scores_are_complete_or_absent(digits_bundle, tmp_path):
     with files_of_at_most(100), pytest.raises(DataError, match=r"cannot write .*free some space"):
-        augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
+        augment_folder(digits_bundle, AugmentRequest("3", 20, filtered=False), tmp_path / "made")
     write_png(tmp_path / "images.png", np.zeros((8, 8, 1), np.uint8))
     with files_of_at_most(50), pytest.raises(DataError, match=r"cannot write .*free some space"):
         detect_folder(digits_bundle, tmp_path / "images.png", tmp_path / "scores")
@@ -122,7 +122,9 @@ def test_error_of_an_image_that_does_not_fit_names_the_complete_results(digits_b
     write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
     scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
     preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
-    generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
+    generated = augment_folder(
+        digits_bundle, AugmentRequest("3", 20, filtered=False), tmp_path / "made"
+    )
     for draw, out in (
         (lambda: write_preview_image(generated), generated.out),
         (lambda: write_top_samples_image(scored, preprocessing), scored.out),

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import augan
-from augan import augment_folder, detect_folder
+from augan import AugmentRequest, augment_folder, detect_folder
+from augan.augment.job import class_folder
 from augan.augment.manifest import ManifestHeader, ManifestRow, write_manifest
-from augan.augment.request import class_folder
 from augan.augment.writers import CsvWriter
 from augan.bundle import Bundle
 from augan.data.datasets import digits
@@ -200,7 +200,7 @@ def test_no_class_leaves_the_folder(digits_bundle: Bundle, tmp_path: Path) -> No
     names = ["../../up", str(tmp_path / "absolute"), "..", *"3456789"]
     bundle = replace(digits_bundle, data={**digits_bundle.data, "class_names": names})
     out = tmp_path / "deep" / "out"
-    augment_folder(bundle, names[:3], 1, out, filtered=False)
+    augment_folder(bundle, AugmentRequest(names[:3], 1, filtered=False), out)
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
     assert len(list(out.rglob("*.png"))) == 3

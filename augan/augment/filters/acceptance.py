@@ -147,7 +147,7 @@ class AcceptanceStats:
             f"class '{self.class_name}' cannot be generated credibly: {accepted:,} of "
             f"{recent.total():,} candidates pass the filters; {explanation}{chance}."
             f"{earlier if self.accepted else ''} Nothing was written. To fix it, {advice}; "
-            "--no-filter writes candidates without checks"
+            "`filtered=False` writes candidates without checks"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -409,7 +409,7 @@ class FilterContext:
                 bundle, sampler.preprocessing, training_data
             )
         except DataError as error:
-            advice = f"; --no-filter writes {samples} without this data" if filtered else ""
+            advice = f"; `filtered=False` writes {samples} without this data" if filtered else ""
             raise DataError(f"{error}{advice}") from error
         if not filtered:
             fallback = (

@@ -30,7 +30,7 @@ def load_codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCod
         if "labels" not in table:
             raise BundleError(
                 f"{bundle.path or 'this bundle'} has latent codes without classes; train again, or "
-                "choose --method sample"
+                "choose `method='sample'`"
             )
         rows = table["indices"]
         names = [f"row {row}" if reference is None else reference.names[row] for row in rows]

@@ -113,7 +113,7 @@ class LatentInterpolation:
             raise DataError(
                 f"method interpolate needs at least 2 training samples of class number "
                 f"{class_index}, but there is {len(members)}; add samples, or choose "
-                "--method sample"
+                "`method='sample'`"
             )
         rng = child_rng(seed, "interpolate", class_index, "chunk", chunk_index)
         base = members[rng.integers(len(members), size=count)]
@@ -188,7 +188,8 @@ class LatentTransfer:
             raise DataError(
                 f"method transfer needs a training sample of class number {class_index} and "
                 f"another class that is large enough, but there are {len(members)} samples and "
-                f"{len(donor_classes)} such classes; add samples, or choose --method sample"
+                f"{len(donor_classes)} such classes; add samples, or choose "
+                "`method='sample'`"
             )
         rng = child_rng(seed, "transfer", class_index, "chunk", chunk_index)
         base = members[rng.integers(len(members), size=count)]

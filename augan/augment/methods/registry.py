@@ -56,17 +56,15 @@ AUGMENTATION_METHODS: dict[str, MethodFactory] = {
 }
 
 
-def resolve_method(name: str) -> str:
-    """Return the name of an augmentation method; "auto" becomes "sample".
-
-    Raises
-    ------
-    ConfigError
-        The name is neither "auto" nor a key of `AUGMENTATION_METHODS`.
-    """
+def check_method(name: str) -> None:
+    """Raise ConfigError unless a name is "auto" or a key of `AUGMENTATION_METHODS`."""
     if name != "auto" and name not in AUGMENTATION_METHODS:
         raise ConfigError(
-            f"unknown method '{name}'; choose --method "
+            f"unknown method '{name}'; choose `method` "
             f"{' or '.join(['auto', *AUGMENTATION_METHODS])}"
         )
+
+
+def resolve_method(name: str) -> str:
+    """Return the name of an augmentation method; "auto" becomes "sample"."""
     return AUTO if name == "auto" else name

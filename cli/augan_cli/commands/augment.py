@@ -1,7 +1,7 @@
 """Command `augan augment`: synthetic images or rows of chosen classes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,9 @@ from augan_cli.options import (
 )
 
 if TYPE_CHECKING:
+    from augan.augment.request import AugmentRequest
     from augan.bundle import Bundle
+    from augan.parallel.sharding import Shard
 
 _Classes = Annotated[
     list[str] | None,
@@ -56,21 +58,6 @@ _Filtered = Annotated[
 ]
 
 
-class AugmentOptions(TypedDict):
-    """Options of `augan augment` that `augment_folder` and `augment_shard` take as arguments."""
-
-    seed: int
-    method: str
-    transform: str | None
-    format: str | None
-    training_data: str | None
-    filtered: bool
-    balance: bool
-    balance_to: int | None
-    workers: int | None
-    scheduler: str | None
-
-
 @handle_errors
 def augment_command(
     classes: _Classes = None,
@@ -97,7 +84,12 @@ def augment_command(
     samples of a class are credible, nothing is written and the exit code is 1. After an
     interruption, the same command continues.
     """
-    options = AugmentOptions(
+    from augan.augment.request import AugmentRequest
+    from augan.parallel.sharding import Shard
+
+    request = AugmentRequest(
+        classes or (),
+        n,
         seed=seed,
         method=method,
         transform=transform,
@@ -106,66 +98,62 @@ def augment_command(
         filtered=filtered,
         balance=balance,
         balance_to=balance_to,
-        workers=workers,
-        scheduler=scheduler,
     )
+    part = None if shard is None else Shard.parse(shard)
     bundle = resolve_bundle(model, "generator", "classes")
-    _check_classes(bundle, classes or [])
-    if shard is None:
-        _augment(bundle, classes or [], n, out, options, as_json)
+    if part is None:
+        _augment(bundle, request, out, workers, scheduler, as_json)
     else:
-        _augment_shard(bundle, classes or [], n, out, shard, options, as_json)
-
-
-def _check_classes(bundle: "Bundle", classes: list[str]) -> None:
-    """Raise an error for unknown classes before TensorFlow is loaded, which takes seconds."""
-    from augan.data.dataset import resolve_class
-
-    for name in classes:
-        resolve_class(name, bundle.data["class_names"])
+        _augment_shard(bundle, request, part, out, workers, scheduler, as_json)
 
 
 def _augment(
     bundle: "Bundle",
-    classes: list[str],
-    n: int | None,
+    request: "AugmentRequest",
     out: Path | None,
-    options: AugmentOptions,
+    workers: int | None,
+    scheduler: str | None,
     as_json: bool,
 ) -> None:
-    """Write all samples of the job, show the progress, and print the result."""
+    """Write all samples of the request, show the progress, and print the result."""
     from augan.augment.api import augment_folder
     from augan.progress import Progress
     from augan_cli.output import print_augmentation
 
     with Progress() as progress:
         result = augment_folder(
-            bundle, classes, n, out, on_accepted=progress.on_accepted, **options
+            bundle,
+            request,
+            out,
+            workers=workers,
+            scheduler=scheduler,
+            on_accepted=progress.on_accepted,
         )
     print_augmentation(result, as_json)
 
 
 def _augment_shard(
     bundle: "Bundle",
-    classes: list[str],
-    n: int | None,
+    request: "AugmentRequest",
+    shard: "Shard",
     out: Path | None,
-    shard_text: str,
-    options: AugmentOptions,
+    workers: int | None,
+    scheduler: str | None,
     as_json: bool,
 ) -> None:
-    """Write the samples of one shard of the job, and print how to merge the shards.
-
-    `shard_text` is the value of `--shard`, such as "0/4".
-    """
+    """Write the samples of one shard of the request, and print how to merge the shards."""
     from augan.augment.sharded import augment_shard
-    from augan.parallel.sharding import Shard
     from augan.progress import Progress
     from augan_cli.output import print_shard
 
-    shard = Shard.parse(shard_text)
     with Progress() as progress:
         folder = augment_shard(
-            bundle, classes, n, out, shard, on_accepted=progress.on_accepted, **options
+            bundle,
+            request,
+            shard,
+            out,
+            workers=workers,
+            scheduler=scheduler,
+            on_accepted=progress.on_accepted,
         )
     print_shard(shard, folder, as_json)

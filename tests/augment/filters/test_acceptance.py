@@ -73,7 +73,7 @@ class TestAcceptanceStats:
             [ACCEPTED] * num_accepted + [reason] * (1000 - num_accepted)
         )
         with pytest.raises(
-            RefusedError, match=rf"'shirt'.*{num_accepted - 1} of 1,000.*{words}.*no-filter"
+            RefusedError, match=rf"'shirt'.*{num_accepted - 1} of 1,000.*{words}.*filtered=False"
         ):
             AcceptanceStats("shirt", 9, 100).check_rates(
                 [ACCEPTED] * (num_accepted - 1) + [reason] * (1001 - num_accepted)

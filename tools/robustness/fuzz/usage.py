@@ -58,6 +58,7 @@ def _make(rng: Rng) -> bytes:
 def use_bundle(raw: bytes, folder: Path) -> None:
     """Detect, generate and augment with a bundle, each with a few samples."""
     from augan.augment.api import augment_folder, generate_folder
+    from augan.augment.request import AugmentRequest
     from augan.detect.api import detect_folder
 
     (folder / BUNDLE_FILE).write_bytes(raw)
@@ -69,8 +70,10 @@ def use_bundle(raw: bytes, folder: Path) -> None:
         lambda: detect_folder(bundle, data, folder / "d", far=0.2),
         lambda: detect_folder(bundle, data, folder / "e", far=0.2, method="fanogan"),
         lambda: generate_folder(bundle, 2, folder / "f"),
-        lambda: augment_folder(bundle, "0", 2, folder / "g", filtered=False),
-        lambda: augment_folder(bundle, "0", 2, folder / "h", filtered=False, method="transfer"),
+        lambda: augment_folder(bundle, AugmentRequest("0", 2, filtered=False), folder / "g"),
+        lambda: augment_folder(
+            bundle, AugmentRequest("0", 2, filtered=False, method="transfer"), folder / "h"
+        ),
     ]
     for action in actions:
         try:
