@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
+from augan.exceptions import ConfigError
 from augan.registry import Registry
 
 
@@ -118,6 +119,27 @@ REGULARIZERS: Registry[Regularizer, Callable[..., Any]] = Registry(
 def gan_architectures() -> tuple[str, ...]:
     """Return the names of the architectures of a GAN, the values of `gan.architecture`."""
     return tuple(entry.name for entry in ARCHITECTURES if entry.is_gan)
+
+
+def default_architecture(role: str, sample_type: str) -> Architecture:
+    """Return the architecture of a network whose architecture is no setting, or by default.
+
+    Parameters
+    ----------
+    role : str
+        Role of the network, such as "classifier".
+    sample_type : {"image", "row"}
+        Type of the samples.
+
+    Raises
+    ------
+    ConfigError
+        No architecture is the default of the role for such samples.
+    """
+    for entry in ARCHITECTURES:
+        if role in entry.roles and sample_type in entry.default_for:
+            return entry
+    raise ConfigError(f"no architecture of a {role} takes samples of the type {sample_type}")
 
 
 @dataclass(frozen=True)

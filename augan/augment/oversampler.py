@@ -291,8 +291,9 @@ def _train(
     reference : TrainingReference
         The labeled training samples, which the method "transfer" edits.
     """
-    from augan.training.stage_registry import train_stages
+    from augan.training.loop import TrainingSession
     from augan.training.stages.encoder import encode
+    from augan.training.trainer import train_stages
 
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
@@ -310,7 +311,7 @@ def _train(
     stages = ("classifier", stage) if needs_pseudo_labels else (stage,)
     deadline = compute_deadline(config.training.max_minutes, started)
     limits = TrainingBudget(config.training.steps, deadline)
-    networks = train_stages(config, data, stages, limits, callbacks=[progress])
+    networks = train_stages(config, data, stages, limits, TrainingSession((progress,)))
     bundle = Bundle(
         config=config.to_dict(),
         data={

@@ -179,8 +179,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         ConfigError
             If too few samples are held out for `far`.
         """
-        from augan.training.stage_registry import train_stages
-        from augan.training.trainer import TrainingData
+        from augan.training.loop import TrainingSession
+        from augan.training.trainer import TrainingData, train_stages
 
         if len(dataset) < MIN_TRAINING_SAMPLES:
             raise DataError(
@@ -203,7 +203,9 @@ class GANDetector(OutlierMixin, BaseEstimator):
         deadline = compute_deadline(config.training.max_minutes, started)
         limits = TrainingBudget(config.training.steps, deadline)
         with Progress(self.verbose) as progress:
-            networks = train_stages(config, data, stages, limits, callbacks=[progress])
+            networks = train_stages(
+                config, data, stages, limits, TrainingSession(callbacks=(progress,))
+            )
         self._detector = fit_detector(
             config.detect.method,
             networks.models,

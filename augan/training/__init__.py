@@ -1,5 +1,5 @@
 """Training of networks in stages: GAN, autoencoder, encoder, classifier, rotation classifier.
 
-`augan.training.stage_registry.train_stages` runs the stages; `augan.training.loop` repeats the
+`augan.training.trainer.train_stages` runs the stages; `augan.training.loop` repeats the
 steps of one stage.
 """

@@ -100,7 +100,7 @@ class SampleGrid:
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
         """Write a sample grid if the GAN has passed a multiple of `interval` steps."""
-        if stage == "gan" and step // self.interval > self._last_step // self.interval:
+        if step // self.interval > self._last_step // self.interval:
             self.write(step)
 
     def write(self, step: int) -> Path:

@@ -6,12 +6,14 @@ Many steps run in one graph call, to hide the overhead of Python.
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from augan.exceptions import RunInterruptedError, TrainingDivergedError
 from augan.gan import tf
 from augan.training.batches import Batches
-from augan.training.budget import StageBudget
+from augan.training.budget import StageBudget, Stopwatch
 from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
@@ -43,24 +45,50 @@ class TrainStep(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class TrainingSession:
+    """Everything around a training: who is notified, where files go, who trains, when it stops.
+
+    Attributes
+    ----------
+    callbacks : tuple of Callback
+        Notified after each graph call of up to 20 steps.
+    samples : Path or None
+        Folder of the sample grids; None: no grids.
+    stopwatch : Stopwatch
+        Measures the time of each stage.
+    checkpoints : Checkpoints
+        Files from which the training continues; by default there are none.
+    stop : callable
+        Returns the name of a signal when the training must stop, else None; see
+        `augan.training.signals`.
+    workers : Workers
+        The processes that train together; by default this process alone.
+    """
+
+    callbacks: tuple[Callback, ...] = ()
+    samples: Path | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    checkpoints: Checkpoints = field(default_factory=lambda: Checkpoints(None))
+    stop: StopSignal = lambda: None
+    workers: Workers = field(default_factory=Workers)
+
+
 def run_loop(
     stage: str,
     train_step: TrainStep,
     batches: Batches,
     budget: StageBudget,
+    session: TrainingSession | None = None,
     *,
-    callbacks: Sequence[Callback] = (),
-    checkpoints: Checkpoints | None = None,
     more_state: Sequence[Any] = (),
     finished: Callable[[], bool] = lambda: False,
-    stop: StopSignal = lambda: None,
-    workers: Workers | None = None,
 ) -> int:
     """Train one stage, batch after batch, until its budget ends; return the number of steps.
 
     Training continues from the last checkpoint of `stage`, which also holds the variables of
     `more_state`. At least one graph call is made, however short the budget is, unless the
-    checkpoint says that the stage has ended. With several `workers`, the chief's clock and
+    checkpoint says that the stage has ended. With several workers, the chief's clock and
     `finished` decide, a signal to any worker stops all of them, and only the chief's checkpoint is
     read.
 
@@ -74,27 +102,22 @@ def run_loop(
         Samples of each step.
     budget : StageBudget
         Limits of the stage.
-    callbacks : sequence of Callback
-        Notified after each graph call of up to 20 steps.
-    checkpoints : Checkpoints or None
-        None: no checkpoints.
+    session : TrainingSession or None
+        None: without callbacks, checkpoints and other workers.
     more_state : sequence of tf.Variable
         Variables of the checkpoint besides those of `train_step`.
     finished : callable
         Returns whether the stage ends before its budget is used.
-    stop : callable
-        Returns the name of a signal when the training must stop, else None.
-    workers : Workers or None
-        The processes that train together; None: this process alone.
 
     Raises
     ------
     RunInterruptedError
-        `stop` returned a signal; the state is saved first.
+        `session.stop` returned a signal; the state is saved first.
     TrainingDivergedError
         The losses are no longer finite, and `finished` does not end the stage.
     """
-    checkpoints, workers = checkpoints or Checkpoints(None), workers or Workers()
+    session = session or TrainingSession()
+    checkpoints, workers = session.checkpoints, session.workers
     state = [*train_step.state, *more_state]
     step, done = _restore(checkpoints, stage, state, workers)
     train_steps = None if done else _compile(train_step, batches)
@@ -111,7 +134,7 @@ def run_loop(
         step += count
         workers.position = f"after step {step} of the {stage}"
         means = {name: float(value) for name, value in losses.items()}
-        for callback in callbacks:
+        for callback in session.callbacks:
             callback.on_progress(stage, step, budget, means)
         is_finite = all(map(math.isfinite, means.values()))
         if not is_finite and not workers.broadcast(finished()):  # no monitor ends the stage
@@ -119,7 +142,7 @@ def run_loop(
                 f"the training of the {stage} diverged before step {step}: its losses are no "
                 "longer finite; train again with lower learning rates, or with more samples"
             )
-        signal = workers.any_signal(stop())
+        signal = workers.any_signal(session.stop())
         if signal or checkpoints.due(stage, step):
             checkpoints.save(stage, step, state)
         if signal:

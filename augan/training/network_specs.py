@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from augan.choices import ARCHITECTURES, default_architecture
 from augan.config import Config, require_resolved
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.gan import keras
 from augan.gan.networks.heads import concat_channels
 from augan.gan.networks.registry import feature_blocks, network_spec
-from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.seeding import child_seed
 
-FEATURE_NETWORKS = ("classifier", "rotation")  # networks whose features measure fidelity
 # Names in the seeds of the heads. They must not change, or the same seed gives other weights.
 _HEAD_SEEDS = {"transformation_head": "heads", "localization_head": "places"}
 
@@ -39,51 +38,59 @@ class NetworkSpecs:
     num_classes: int
     preprocessing: AnyPreprocessing
 
-    def spec(self, role: str, **changes: Any) -> dict[str, Any]:
+    def spec(self, name: str, *, role: str | None = None, **changes: Any) -> dict[str, Any]:
         """Return the spec of a network.
 
         Parameters
         ----------
-        role : str
-            "generator", "discriminator", "encoder", "classifier" or "rotation".
+        name : str
+            Name of the network, which is part of the seed of its weights.
+        role : str or None
+            "generator", "discriminator", "encoder" or "classifier"; None: as the name.
         **changes
             Arguments that replace those of the settings, such as `num_classes=0`.
         """
-        if role in FEATURE_NETWORKS:
-            kind = "classifier"
-            architecture = "cnn" if self.preprocessing.sample_type == "image" else "mlp"
+        role = role or name
+        if role == "classifier":
+            entry = default_architecture(role, self.preprocessing.sample_type)
         else:
-            kind, architecture = role, require_resolved(self.config.gan.architecture)
-        common = {
+            entry = ARCHITECTURES.get(require_resolved(self.config.gan.architecture))
+        arguments = {
             "image_shape": list(self.shape),
             "num_classes": self.num_classes,
-            "seed": child_seed(self.config.seed, role),
+            "seed": child_seed(self.config.seed, name),
+            **self._settings(role),
+            **{
+                key: value
+                for key, value in self._optional_settings(role).items()
+                if key in entry.arguments
+            },
         }
-        return network_spec(architecture, kind, **{**common, **self._settings(role), **changes})
+        return network_spec(entry.name, role, **{**arguments, **changes})
 
     def _settings(self, role: str) -> dict[str, Any]:
-        """Return the arguments of a network that come from the settings of its role."""
+        """Return the arguments of every network of a role that come from the settings."""
+        settings = {"width": getattr(self.config, role).width}
+        if role in ("generator", "encoder"):
+            settings["latent_dim"] = require_resolved(self.config.gan.latent_dim)
+        return settings
+
+    def _optional_settings(self, role: str) -> dict[str, Any]:
+        """Return the arguments of a role that only some architectures take."""
         config = self.config
         if role == "generator":
             groups = self.preprocessing.groups
             return {
-                "latent_dim": require_resolved(config.gan.latent_dim),
-                "width": config.generator.width,
                 "conditioning": config.generator.conditioning,
                 **({"groups": list(groups)} if groups else {}),
             }
         if role == "discriminator":
             return {
-                "width": config.discriminator.width,
                 "norm": require_resolved(config.discriminator.norm),
                 "dropout": config.discriminator.dropout,
                 **({"weights": "he"} if config.gan.localization_head else {}),
             }
-        if role == "encoder":
-            latent_dim = require_resolved(config.gan.latent_dim)
-            return {"latent_dim": latent_dim, "width": config.encoder.width}
-        rotation = {"num_classes": NUM_ROTATIONS} if role == "rotation" else {}
-        return {"width": config.classifier.width, **rotation}
+        return {}
 
     def head_spec(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
         """Return the spec of an auxiliary head on the blocks of the discriminator.
@@ -98,8 +105,9 @@ class NetworkSpecs:
         """
         blocks = feature_blocks(discriminator)
         if role == "transformation_head":
-            architecture, inputs = "linear", math.prod(blocks.output_shape[-1][1:])
+            inputs = math.prod(blocks.output_shape[-1][1:])
         else:
-            architecture, inputs = "convolutional", sum(concat_channels(blocks))
+            inputs = sum(concat_channels(blocks))
+        architecture = default_architecture(role, self.preprocessing.sample_type).name
         seed = child_seed(self.config.seed, _HEAD_SEEDS[role])
         return network_spec(architecture, role, image_shape=[inputs], seed=seed)

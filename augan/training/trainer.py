@@ -1,9 +1,8 @@
 """Trainer of the networks of one run, and the data and results that the stages share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,12 @@ from augan.gan import keras
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
-from augan.training.budget import BudgetShare, StageBudget, TrainingBudget
+from augan.training.budget import StageBudget, TrainingBudget
 from augan.training.callbacks import Callback
-from augan.training.checkpoints import Checkpoints
-from augan.training.distributed.workers import Workers
-from augan.training.loop import TrainStep, run_loop
+from augan.training.loop import TrainingSession, TrainStep, run_loop
 from augan.training.monitor import GanMetrics, GanMonitor, TrainingFailure
 from augan.training.network_specs import NetworkSpecs
-from augan.training.signals import StopSignal
+from augan.training.stages.base import STAGES, order_stages
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class TrainedNetworks:
     Attributes
     ----------
     models, specs : dict
-        Keras models by role, and the specs that rebuild them.
+        Keras models by name, and the specs that rebuild them.
     steps : dict of int
         Number of steps of each stage.
     gan_metrics : list of GanMetrics
@@ -120,19 +117,26 @@ class Trainer:
     """State of a training: builds networks from the settings, trains and keeps them.
 
     A stage (`augan.training.stages`) calls `build` and `run`, and finds the networks of earlier
-    stages in `networks`. The attributes are the parameters of
-    `augan.training.stage_registry.train_stages`.
+    stages in `networks`.
+
+    Attributes
+    ----------
+    config, data, budget, session
+        As in `train_stages`.
+    stages : tuple of str
+        Names of all stages of the training, in order.
+    stage : str
+        Name of the running stage.
+    networks : TrainedNetworks
+        Networks and metrics so far.
     """
 
     config: Config
     data: TrainingData
-    stages: "tuple[Stage, ...]"
+    stages: tuple[str, ...]
     budget: TrainingBudget
-    callbacks: tuple[Callback, ...]
-    samples: Path | None
-    checkpoints: Checkpoints
-    stop: StopSignal
-    workers: Workers
+    session: TrainingSession
+    stage: str = ""
     networks: TrainedNetworks = field(default_factory=TrainedNetworks)
 
     @cached_property
@@ -143,12 +147,19 @@ class Trainer:
             self.config, data.samples.shape[1:], data.num_classes, data.preprocessing
         )
 
-    def build(self, role: str, **changes: Any) -> keras.Model:
-        """Build the network of a role, such as "generator", and keep the network with its spec.
+    def build(self, name: str, *, role: str | None = None, **changes: Any) -> keras.Model:
+        """Build a network, such as "generator", and keep the network with its spec.
 
-        `changes` replace arguments of the spec, see `NetworkSpecs.spec`.
+        Parameters
+        ----------
+        name : str
+            Name of the network in the training and in the bundle, and in the seed of its weights.
+        role : str or None
+            Role of the network, if that is not its name; see `NetworkSpecs.spec`.
+        **changes
+            Arguments that replace those of the settings, such as `num_classes=0`.
         """
-        return self._keep(role, self._specs.spec(role, **changes))
+        return self._keep(name, self._specs.spec(name, role=role, **changes))
 
     def build_head(self, role: str, discriminator: keras.Model) -> keras.Model:
         """Build an auxiliary head on the discriminator's blocks, and keep the head with its spec.
@@ -157,15 +168,14 @@ class Trainer:
         """
         return self._keep(role, self._specs.head_spec(role, discriminator))
 
-    def _keep(self, role: str, spec: dict[str, Any]) -> keras.Model:
-        """Build a network from its spec and keep both under its role."""
-        self.networks.specs[role] = spec
-        self.networks.models[role] = build_network(spec)
-        return self.networks.models[role]
+    def _keep(self, name: str, spec: dict[str, Any]) -> keras.Model:
+        """Build a network from its spec and keep both under a name."""
+        self.networks.specs[name] = spec
+        self.networks.models[name] = build_network(spec)
+        return self.networks.models[name]
 
     def run(
         self,
-        stage: str,
         train_step: TrainStep,
         *,
         indices: np.ndarray,
@@ -174,12 +184,10 @@ class Trainer:
         monitor: GanMonitor | None = None,
         batches_per_step: int = 1,
     ) -> None:
-        """Train one stage until its budget is used or the monitor ends the stage.
+        """Train the running stage until its budget is used or the monitor ends the stage.
 
         Parameters
         ----------
-        stage : str
-            Name of the stage.
         train_step : TrainStep
             Networks of the stage, with their training step.
         indices : ndarray of int
@@ -193,51 +201,73 @@ class Trainer:
         batches_per_step : int
             Number of batches that one training step takes.
         """
-        evaluation = (monitor,) if monitor and self.workers.is_chief else ()
+        evaluation = (monitor,) if monitor and self.session.workers.is_chief else ()
+        everyone = (*self.session.callbacks, *evaluation, *callbacks)
         batches = Batches(
             self.data.samples,
             self.data.classes if classes is None else classes,
             num_classes=self.data.num_classes,
             batch_size=self.config.training.batch_size * batches_per_step,
             normalize=self.data.preprocessing.normalize,
-            seed=child_seed(self.config.seed, stage, "batches"),
+            seed=child_seed(self.config.seed, self.stage, "batches"),
             indices=indices,
         )
-        self.networks.steps[stage] = run_loop(
-            stage,
+        self.networks.steps[self.stage] = run_loop(
+            self.stage,
             train_step,
             batches,
-            self._stage_budget(stage),
-            callbacks=(*self.callbacks, *evaluation, *callbacks),
-            checkpoints=self.checkpoints,
+            self._stage_budget(),
+            replace(self.session, callbacks=everyone),
             more_state=monitor.state if monitor else (),
             finished=monitor.finished if monitor else lambda: False,
-            stop=self.stop,
-            workers=self.workers,
         )
 
-    def _stage_budget(self, name: str) -> StageBudget:
-        """Return the budget of a stage that starts now, from the shares of all remaining stages."""
-        names = [stage.name for stage in self.stages]
-        index = names.index(name)
-        later = [stage.share for stage in self.stages[index + 1 :]]
-        return self.budget.stage_budget(self.stages[index].share, later)
+    def _stage_budget(self) -> StageBudget:
+        """Return the budget of the running stage, from the shares of all remaining stages."""
+        share, *later = [
+            STAGES.get(name).share for name in self.stages[self.stages.index(self.stage) :]
+        ]
+        return self.budget.stage_budget(share, later)
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Entry in the registry of training stages, `augan.training.stage_registry.STAGES`.
+def train_stages(
+    config: Config,
+    data: TrainingData,
+    stages: Sequence[str],
+    budget: TrainingBudget,
+    session: TrainingSession | None = None,
+) -> TrainedNetworks:
+    """Train networks in stages, such as GAN, encoder and classifier, and return the networks.
 
     Parameters
     ----------
-    name : str
-        Name in the log and of the checkpoint.
-    share : BudgetShare
-        Share of the stage in the budget of the training.
-    train : callable
-        Builds the networks of the stage with the trainer, and trains them with `Trainer.run`.
-    """
+    config : Config
+        Resolved settings.
+    data : TrainingData
+        Samples, classes and splits.
+    stages : sequence of str
+        Names in `augan.training.stages.base.STAGES`. A stage runs after the stages whose networks
+        it needs.
+    budget : TrainingBudget
+        Limits of all stages together.
+    session : TrainingSession or None
+        Callbacks, files, stop signal and workers; None: a training in memory by this process.
 
-    name: str
-    share: BudgetShare
-    train: Callable[[Trainer], None]
+    Raises
+    ------
+    ConfigError
+        A stage is unknown, or needs a network that no other stage makes.
+    RunInterruptedError
+        `session.stop` returned a signal, or a worker stopped answering; checkpoints allow to
+        continue.
+    TrainingDivergedError
+        The losses of a stage are no longer finite.
+    """
+    trainer = Trainer(config, data, order_stages(stages), budget, session or TrainingSession())
+    workers = trainer.session.workers
+    with workers.report_lost_worker(), workers.scope():
+        for name in trainer.stages:
+            trainer.stage = name
+            with trainer.session.stopwatch.measure(name):
+                STAGES.load(name)(trainer)
+    return trainer.networks if workers.strategy is None else trainer.networks.on_one_device()

@@ -23,6 +23,7 @@ from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
 from augan.training.folds import Fold
+from augan.training.stages.base import TrainingPlan, planned_stages
 
 if TYPE_CHECKING:
     from augan.training.trainer import TrainingData
@@ -176,19 +177,13 @@ class PreparedData:
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the training stages that task, settings and data need, in order."""
-        config, task = self.config, self.config.task
-        methods = configured_methods(config.detect)
-        specs = [get_method_spec(method, self.preprocessing) for method in methods]
-        is_scoring = task != "generate" and any("encoder" in s.required_networks for s in specs)
-        is_augmenting = task != "detect" and config.training.store_latents
-        is_image = self.preprocessing.sample_type == "image"
-        is_enabled = {
-            "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0 and config.evaluation.enabled and is_image,
-            "gan": True,
-            "encoder": is_augmenting or is_scoring,
-        }
-        return tuple(stage for stage, enabled in is_enabled.items() if enabled)
+        networks: frozenset[str] = frozenset()
+        if self.config.task != "generate":
+            methods = configured_methods(self.config.detect)
+            specs = [get_method_spec(method, self.preprocessing) for method in methods]
+            networks = frozenset(name for spec in specs for name in spec.required_networks)
+        plan = TrainingPlan(self.config, self.num_classes, self.preprocessing.sample_type, networks)
+        return planned_stages(plan)
 
     def training_data(self) -> "TrainingData":
         """Return the samples, classes and splits that the networks train on.

@@ -296,22 +296,27 @@ def _train_fold(
     workers: "Workers",
 ) -> "TrainedNetworks":
     """Train the networks of one fold; write checkpoints and logs unless `run` is None."""
-    from augan.training.stage_registry import train_stages
+    from augan.training.checkpoints import Checkpoints
+    from augan.training.loop import TrainingSession
+    from augan.training.trainer import train_stages
 
     minutes = data.config.training.max_minutes
     deadline = fold.deadline(compute_deadline(minutes, stopwatch.started, len(data.folds)))
     fold_data = data.for_fold(fold)
+    session = TrainingSession(
+        callbacks=tuple(fold.callbacks([run, *callbacks] if run else callbacks)),
+        samples=run.samples / fold.name if run else None,
+        stopwatch=stopwatch,
+        checkpoints=Checkpoints(run.checkpoints / fold.name if run else None),
+        stop=fold.stop(stop),
+        workers=workers,
+    )
     return train_stages(
         fold_data.config,
         fold_data.training_data(),
         fold_data.stages,
         TrainingBudget(fold_data.config.training.steps, deadline),
-        callbacks=fold.callbacks([run, *callbacks] if run else callbacks),
-        samples=run.samples / fold.name if run else None,
-        stopwatch=stopwatch,
-        checkpoints=run.checkpoints / fold.name if run else None,
-        stop=fold.stop(stop),
-        workers=workers,
+        session,
     )
 
 

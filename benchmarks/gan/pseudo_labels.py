@@ -37,8 +37,7 @@ from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng
 from augan.training.budget import TrainingBudget
 from augan.training.defaults import resolve_defaults
-from augan.training.stage_registry import train_stages
-from augan.training.trainer import TrainingData
+from augan.training.trainer import TrainingData, train_stages
 from augan.workflow.train import train
 from benchmarks.common.harness import (
     Results,

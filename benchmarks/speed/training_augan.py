@@ -3,7 +3,7 @@
 Contestants
 -----------
 augan
-    `augan.training.stage_registry.train_stages` as in a run: batches from the cache, checkpoints,
+    `augan.training.trainer.train_stages` as in a run: batches from the cache, checkpoints,
     and the average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
@@ -104,14 +104,14 @@ def train(
 ) -> None:
     """Run the training loop until the pipe is closed."""
     from augan.training.budget import TrainingBudget
-    from augan.training.stage_registry import train_stages
-    from augan.training.trainer import TrainingData
+    from augan.training.checkpoints import Checkpoints
+    from augan.training.loop import TrainingSession
+    from augan.training.trainer import TrainingData, train_stages
 
     data = TrainingData(pixels, None, 0, preprocessing)
     pacer = Pacer(steps, lambda: describe_networks(config, preprocessing))
-    train_stages(
-        config, data, ["gan"], TrainingBudget(MAX_STEPS), callbacks=[pacer], checkpoints=folder
-    )
+    session = TrainingSession((pacer,), checkpoints=Checkpoints(folder))
+    train_stages(config, data, ["gan"], TrainingBudget(MAX_STEPS), session)
 
 
 def make_graph_updates(config: Config, batch: np.ndarray, shape: list[int], steps: int) -> Callable:

@@ -29,7 +29,7 @@ from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io.images import write_png
-from augan.training import stage_registry
+from augan.training import trainer
 from augan.training.budget import TrainingBudget
 
 STEPS = 10
@@ -190,7 +190,7 @@ class TestGANDetectorAtARate:
     def test_unsupported_rate_is_refused_before_training(
         self, deep_ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stage_registry, "train_stages", refuse_to_train)
+        monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
         with pytest.raises(ConfigError, match="999"):
             GANDetector(far=0.001, random_state=0).fit(deep_ones)
 
@@ -241,7 +241,7 @@ class TestGANDetectorRefuses:
     def no_training(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
         for name in ("pipeline", "conformal"):
             request.getfixturevalue(name)  # these fixtures train
-        monkeypatch.setattr(stage_registry, "train_stages", refuse_to_train)
+        monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
 
     def test_scoring_before_fitting(self, ones: np.ndarray) -> None:
         for method in ("score_samples", "decision_function", "predict"):
@@ -636,11 +636,11 @@ def test_requested_minutes_limit_the_training(
         data: object,
         stages: tuple[str, ...],
         budget: TrainingBudget,
-        callbacks: object,
+        session: object,
     ) -> None:
         raise Planned(config, budget)
 
-    monkeypatch.setattr(stage_registry, "train_stages", plan_only)
+    monkeypatch.setattr(trainer, "train_stages", plan_only)
     with pytest.raises(Planned) as caught:
         fit(Config(task="generate").override(settings), *rare_ones)
     config, budget = caught.value.args

@@ -6,7 +6,7 @@ import pytest
 
 from augan.exceptions import DataError
 from augan.training.budget import StageBudget, Stopwatch, TrainingBudget
-from augan.training.stage_registry import STAGES
+from augan.training.stages.base import STAGES
 
 
 def test_stage_budget_by_steps():
@@ -32,7 +32,7 @@ def test_stage_budget_ends_with_the_first_limit():
 
 def stage_budgets(stages, budget):
     """Return the budgets of stages that all start now."""
-    shares = [STAGES[stage].share for stage in stages]
+    shares = [STAGES.get(stage).share for stage in stages]
     return [budget.stage_budget(share, shares[i + 1 :]) for i, share in enumerate(shares)]
 
 
@@ -46,12 +46,12 @@ def test_steps_of_the_stages_are_proportional_and_at_least_one(steps, expected):
 
 
 @pytest.mark.parametrize(
-    "stages", [("gan",), ("gan", "encoder"), ("gan", "classifier"), tuple(STAGES)]
+    "stages", [("gan",), ("gan", "encoder"), ("gan", "classifier"), STAGES.names()]
 )
 def test_time_is_shared_and_the_last_stage_gets_the_rest(stages):
     deadline = time.monotonic() + 1000
     budgets = stage_budgets(stages, TrainingBudget(None, deadline))
-    times = [STAGES[stage].share.time for stage in stages]
+    times = [STAGES.get(stage).share.time for stage in stages]
     assert budgets[0].steps is None
     span = budgets[0].deadline - budgets[0].started
     assert span == pytest.approx(1000 * times[0] / sum(times), rel=0.01)
@@ -62,9 +62,9 @@ def test_unused_time_passes_to_later_stages():
     # The classifier used nothing of its share: the GAN divides all of the time with the encoder.
     stages = ("classifier", "gan", "encoder")
     budget = TrainingBudget(10, time.monotonic() + 1000)
-    gan = budget.stage_budget(STAGES["gan"].share, [STAGES["encoder"].share])
+    gan = budget.stage_budget(STAGES.get("gan").share, [STAGES.get("encoder").share])
     assert gan.deadline - gan.started == pytest.approx(1000 * 0.66 / 0.92, rel=0.01)
-    assert sum(STAGES[stage].share.time for stage in stages) == pytest.approx(1)
+    assert sum(STAGES.get(stage).share.time for stage in stages) == pytest.approx(1)
 
 
 def test_a_budget_without_a_limit_is_refused():

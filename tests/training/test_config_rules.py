@@ -18,8 +18,8 @@ from augan.exceptions import ConfigError
 from augan.training.budget import TrainingBudget
 from augan.training.config_rules import RULES, check_rules
 from augan.training.defaults import resolve_defaults
-from augan.training.stage_registry import train_stages
-from augan.training.trainer import TrainingData
+from augan.training.loop import TrainingSession
+from augan.training.trainer import TrainingData, train_stages
 from tools.docs import config_reference
 
 # The settings that rules look at, the default first. All combinations: 15360.
@@ -297,7 +297,8 @@ def test_every_variant_trains(family, tiny_digits, capfd):
         def on_progress(self, stage, step, budget, losses):
             calls.append((stage, step, losses))
 
-    networks = train_stages(config, data, ["gan"], TrainingBudget(2), callbacks=[Listener()])
+    session = TrainingSession((Listener(),))
+    networks = train_stages(config, data, ["gan"], TrainingBudget(2), session)
     ((stage, step, losses),) = calls
     assert (stage, step) == ("gan", 2)
     assert np.isfinite(list(losses.values())).all()

@@ -9,7 +9,7 @@ from augan.exceptions import TrainingDivergedError
 from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.budget import StageBudget
-from augan.training.loop import STEPS_PER_CALL, run_loop
+from augan.training.loop import STEPS_PER_CALL, TrainingSession, run_loop
 from tests.training.test_batches import as_float, make_batches
 
 
@@ -53,7 +53,7 @@ def steps_only(steps):
 def test_run_loop_runs_exactly_its_steps(steps):
     batches, recorder = make_batches(30, 4, classes=2), Recorder()
     budget = steps_only(steps)
-    assert run_loop("gan", recorder, batches, budget, callbacks=[recorder]) == steps
+    assert run_loop("gan", recorder, batches, budget, TrainingSession((recorder,))) == steps
     assert recorder.steps.numpy() == steps
     means = batch_means(batches, steps)
     assert float(recorder.sum) == pytest.approx(sum(means), rel=1e-5)
@@ -87,7 +87,7 @@ def test_run_loop_ends_at_its_deadline():
     run_loop("gan", recorder, make_batches(9, 2), steps_only(20))  # traced once: warm
     begun = time.monotonic()
     budget = StageBudget(10**7, begun, begun + 1.0)
-    done = run_loop("gan", recorder, make_batches(9, 2), budget, callbacks=[recorder])
+    done = run_loop("gan", recorder, make_batches(9, 2), budget, TrainingSession((recorder,)))
     took = time.monotonic() - begun
     assert 1.0 <= took < 3.0
     assert done < 10**7
@@ -97,7 +97,7 @@ def test_run_loop_ends_at_its_deadline():
 
 def test_run_loop_notifies_every_callback():
     one, other = Recorder(), Recorder()
-    run_loop("encoder", one, make_batches(9, 2), steps_only(21), callbacks=[one, other])
+    run_loop("encoder", one, make_batches(9, 2), steps_only(21), TrainingSession((one, other)))
     assert [call[:2] for call in other.calls] == [("encoder", 20), ("encoder", 21)]
     assert one.calls == other.calls
 

@@ -25,15 +25,10 @@ from augan.report.html.base import (
 )
 from augan.report.html.charts import Curve, line_chart
 from augan.report.text import guarantee_sentence
+from augan.training.stages.base import STAGES
 
 MAX_METRICS_ROWS = 10
 _LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
-MEANINGS = {
-    "gan": "generator and discriminator",
-    "encoder": "predicts the latent code of an image (f-AnoGAN)",
-    "classifier": "learns the classes of real images, to filter synthetic ones",
-    "rotation": "predicts how an image is rotated; its features measure fidelity",
-}
 
 
 def write_training_page(bundle: Bundle) -> Path:
@@ -242,9 +237,10 @@ def _stages(bundle: Bundle, run: Path) -> str:
     total = sum(seconds.values())
     if not total:
         return ""
+    descriptions = STAGES.describe()
     rows = [
         (
-            f"{escape(stage)}<small>{MEANINGS.get(stage, '')}</small>",
+            f"{escape(stage)}<small>{escape(descriptions.get(stage, ''))}</small>",
             f"{steps[stage]:,}" if stage in steps else "",
             f"{value:.1f}",
             f"{value / total:.0%}",

@@ -1,1 +1,1 @@
-"""Stages of a training, one file each; `augan.training.stage_registry` registers them."""
+"""Stages of a training, one file each, registered in `augan.training.stages.base.STAGES`."""

@@ -9,7 +9,8 @@ from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.networks.registry import logits_and_blocks
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
-from augan.training.trainer import Stage, Trainer, TrainingData
+from augan.training.stages.base import STAGES, Stage
+from augan.training.trainer import Trainer, TrainingData
 
 # Weights of the losses of encoder and generator.
 IMAGE_WEIGHT, FEATURE_WEIGHT, ADVERSARIAL_WEIGHT, LATENT_WEIGHT = 10.0, 1.0, 0.02, 1e-3
@@ -152,6 +153,14 @@ def _class_partners(classes: Tensor) -> Tensor:
     return tf.scatter_nd(order[:, None], tf.where(is_same_class, following, order), (count,))
 
 
+@STAGES.register(
+    Stage(
+        "autoencoder",
+        description="encoder and generator that reconstruct images and blend their latent codes",
+        makes=("encoder", "generator", "discriminator"),
+        share=BudgetShare(steps=1.0, time=0.66),
+    )
+)
 def train_autoencoder(trainer: Trainer) -> None:
     """Run the autoencoder stage: build and train `encoder`, `generator` and `discriminator`.
 
@@ -164,7 +173,7 @@ def train_autoencoder(trainer: Trainer) -> None:
         learning_rate=require_resolved(trainer.config.discriminator.learning_rate),
         seed=trainer.config.seed,
     )
-    trainer.run("autoencoder", train_step, indices=_balanced_indices(trainer.data))
+    trainer.run(train_step, indices=_balanced_indices(trainer.data))
 
 
 def _balanced_indices(data: TrainingData) -> np.ndarray:
@@ -181,6 +190,3 @@ def _balanced_indices(data: TrainingData) -> np.ndarray:
     repeats = np.ones(len(indices), np.int64)
     repeats[is_labeled] = np.rint(sizes.max() / sizes[classes[is_labeled]])
     return np.repeat(indices, repeats)
-
-
-AUTOENCODER = Stage("autoencoder", BudgetShare(steps=1.0, time=0.66), train_autoencoder)

@@ -9,7 +9,8 @@ from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
-from augan.training.trainer import Stage, Trainer
+from augan.training.stages.base import STAGES, Stage
+from augan.training.trainer import Trainer
 
 
 class ClassifierTrainStep:
@@ -66,6 +67,16 @@ def _is_correct(logits: Tensor, classes: Tensor) -> Tensor:
     return tf.cast(is_correct, tf.float32)
 
 
+@STAGES.register(
+    Stage(
+        "classifier",
+        description="learns the classes of real samples, to filter generated ones",
+        makes=("classifier",),
+        share=BudgetShare(steps=0.25, time=0.08),
+        applies=lambda plan: plan.num_classes > 0,
+        section="classifier",
+    )
+)
 def train_classifier(trainer: Trainer) -> None:
     """Run the classifier stage: build `classifier` and train it on the labeled training split."""
     train_step = ClassifierTrainStep(
@@ -73,7 +84,4 @@ def train_classifier(trainer: Trainer) -> None:
         learning_rate=trainer.config.classifier.learning_rate,
         seed=trainer.config.seed,
     )
-    trainer.run("classifier", train_step, indices=trainer.data.train_indices())
-
-
-CLASSIFIER = Stage("classifier", BudgetShare(steps=0.25, time=0.08), train_classifier)
+    trainer.run(train_step, indices=trainer.data.train_indices())

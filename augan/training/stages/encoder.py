@@ -9,7 +9,8 @@ from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 from augan.training.budget import BudgetShare
-from augan.training.trainer import Stage, Trainer
+from augan.training.stages.base import STAGES, Stage
+from augan.training.trainer import Trainer
 
 _CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
 CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
@@ -130,6 +131,20 @@ def encode(
     return {"indices": indices, **dict(zip(("latents", "class_probabilities"), outputs))}
 
 
+@STAGES.register(
+    Stage(
+        "encoder",
+        description="predicts the latent code of a sample (f-AnoGAN)",
+        makes=("encoder",),
+        share=BudgetShare(steps=0.5, time=0.26),
+        applies=lambda plan: (
+            "encoder" in plan.required_networks
+            or (plan.config.task != "detect" and plan.config.training.store_latents)
+        ),
+        needs=("generator", "discriminator"),
+        section="encoder",
+    )
+)
 def train_encoder(trainer: Trainer) -> None:
     """Run the encoder stage: train `encoder` against the frozen GAN.
 
@@ -143,7 +158,4 @@ def train_encoder(trainer: Trainer) -> None:
         feature_weight=settings.feature_weight,
         learning_rate=settings.learning_rate,
     )
-    trainer.run("encoder", train_step, indices=trainer.data.train_and_unlabeled_indices())
-
-
-ENCODER = Stage("encoder", BudgetShare(steps=0.5, time=0.26), train_encoder)
+    trainer.run(train_step, indices=trainer.data.train_and_unlabeled_indices())

@@ -12,15 +12,25 @@ from augan.gan.networks.registry import build_network
 from augan.training.budget import BudgetShare
 from augan.training.callbacks import EvaluationCallback, SampleGrid
 from augan.training.monitor import MAX_IMAGES, GanMetrics, GanMonitor
-from augan.training.network_specs import FEATURE_NETWORKS
 from augan.training.pseudo_labels import PseudoLabels, assign_pseudo_labels
-from augan.training.trainer import Stage, Trainer
+from augan.training.stages.base import STAGES, Stage
+from augan.training.trainer import Trainer
 
 MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be noise
-# In the order of `GAN.networks`.
-_NETWORKS = ("generator", "discriminator", "transformation_head", "localization_head")
 
 
+@STAGES.register(
+    Stage(
+        "gan",
+        description="generator and discriminator",
+        # in the order of `GAN.networks`
+        makes=("generator", "discriminator", "transformation_head", "localization_head"),
+        share=BudgetShare(steps=1.0, time=0.66),
+        applies=lambda plan: True,
+        uses=("classifier", "rotation"),
+        section="gan",
+    )
+)
 def train_gan(trainer: Trainer) -> None:
     """Run the GAN stage: train `generator`, `discriminator` and the configured heads.
 
@@ -44,7 +54,6 @@ def train_gan(trainer: Trainer) -> None:
     grid, monitor = _sample_grid(trainer, ema_generator), _monitor(trainer, gan)
     labels = _training_labels(trainer)
     trainer.run(
-        "gan",
         gan,
         callbacks=[grid] if grid else [],
         indices=labels.indices,
@@ -59,7 +68,7 @@ def train_gan(trainer: Trainer) -> None:
     if trained_discriminator is not discriminator:
         discriminator.set_weights(trained_discriminator.get_weights())
     if grid:
-        grid.write(networks.steps["gan"])
+        grid.write(networks.steps[trainer.stage])
 
 
 def _training_labels(trainer: Trainer) -> PseudoLabels:
@@ -94,14 +103,14 @@ def _monitor(trainer: Trainer, gan: GAN) -> GanMonitor | None:
         return None
 
     def notify(metrics: GanMetrics) -> None:
-        for callback in trainer.callbacks:
+        for callback in trainer.session.callbacks:
             if isinstance(callback, EvaluationCallback):
-                callback.on_evaluation("gan", metrics)
+                callback.on_evaluation(trainer.stage, metrics)
 
     return GanMonitor(
         gan,
         features,
-        [build_network(specs[role]) for role in _NETWORKS if role in specs],
+        [build_network(specs[role]) for role in STAGES.get("gan").makes if role in specs],
         train=train,
         held_out=data.normalized(evenly_spaced(data.val, MAX_IMAGES)),
         interval=require_resolved(trainer.config.evaluation.interval),
@@ -118,25 +127,23 @@ def _features(trainer: Trainer, real: np.ndarray) -> FeatureExtractor | Standard
     if trainer.data.preprocessing.sample_type == "row":
         return StandardizedRows(real)
     models = trainer.networks.models
-    kind = next((role for role in FEATURE_NETWORKS if role in models), None)
+    kind = next((name for name in STAGES.get("gan").uses if name in models), None)
     return FeatureExtractor(kind, models[kind], real) if kind else None
 
 
 def _sample_grid(trainer: Trainer, generator: keras.Model) -> SampleGrid | None:
     """Return the callback that saves sample grids; None for tables and without a folder."""
     preprocessing = trainer.data.preprocessing
-    if trainer.samples is None or not isinstance(preprocessing, ImagePreprocessing):
+    samples = trainer.session.samples
+    if samples is None or not isinstance(preprocessing, ImagePreprocessing):
         return None
     return SampleGrid(
         generator,
         preprocessing,
-        trainer.samples,
+        samples,
         num_classes=trainer.data.num_classes,
         interval=trainer.config.training.sample_interval,
-        start=trainer.checkpoints.steps().get("gan", 0),
+        start=trainer.session.checkpoints.steps().get(trainer.stage, 0),
         seed=trainer.config.seed,
         latent_prior=trainer.config.gan.latent_prior,
     )
-
-
-GAN_STAGE = Stage("gan", BudgetShare(steps=1.0, time=0.66), train_gan)

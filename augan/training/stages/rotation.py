@@ -8,8 +8,9 @@ no classifier of classes.
 from augan.gan import Tensor, distribution, tf
 from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.training.budget import BudgetShare
+from augan.training.stages.base import STAGES, Stage
 from augan.training.stages.classifier import ClassifierTrainStep
-from augan.training.trainer import Stage, Trainer
+from augan.training.trainer import Trainer
 
 
 class RotationTrainStep(ClassifierTrainStep):
@@ -30,14 +31,23 @@ class RotationTrainStep(ClassifierTrainStep):
         return super().train_step((tf.concat(rotated, axis=0), classes))
 
 
+@STAGES.register(
+    Stage(
+        "rotation",
+        description="predicts how an image is rotated; its features measure fidelity",
+        makes=("rotation",),
+        share=BudgetShare(steps=0.25, time=0.08),
+        applies=lambda plan: (
+            plan.sample_type == "image" and plan.num_classes == 0 and plan.config.evaluation.enabled
+        ),
+        section="classifier",
+    )
+)
 def train_rotation(trainer: Trainer) -> None:
     """Run the rotation stage: train the network `rotation` on training and unlabeled images."""
     train_step = RotationTrainStep(
-        trainer.build("rotation"),
+        trainer.build("rotation", role="classifier", num_classes=NUM_ROTATIONS),
         learning_rate=trainer.config.classifier.learning_rate,
         seed=trainer.config.seed,
     )
-    trainer.run("rotation", train_step, indices=trainer.data.train_and_unlabeled_indices())
-
-
-ROTATION = Stage("rotation", BudgetShare(steps=0.25, time=0.08), train_rotation)
+    trainer.run(train_step, indices=trainer.data.train_and_unlabeled_indices())

@@ -239,14 +239,16 @@ def _print_training(
     from augan.io.layout import REPORT_FILE
     from augan.report.html.training import write_training_page
     from augan.report.text import format_training, summarize_training
+    from augan.training.stages.base import STAGES
 
-    if "gan" not in stopwatch.seconds:
+    has_trained = not stopwatch.seconds.keys().isdisjoint(STAGES.names())
+    if not has_trained:
         typer.echo(f"{bundle.path} was already complete", err=True)
     lines = format_training(bundle, stopwatch.seconds)
     summary = summarize_training(bundle, stopwatch.seconds)
     if is_chief and bundle.path is not None:
         report = bundle.path.parent / REPORT_FILE
-        if "gan" in stopwatch.seconds or not report.exists():
+        if has_trained or not report.exists():
             write_training_page(bundle)
         summary["report"] = str(report)
         lines.append(f"report: {report}")

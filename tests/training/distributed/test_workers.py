@@ -34,7 +34,8 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.workflow.prepare import prepare_data
-from augan.training.stage_registry import train_stages
+from augan.training.loop import TrainingSession
+from augan.training.trainer import train_stages
 from augan.training.budget import TrainingBudget
 from augan.workflow.prepare import resolve_config
 from augan.training.distributed.workers import Workers, join_workers
@@ -49,7 +50,7 @@ def train(workers):
     stages, config = tuple(parts) or prepared.stages, prepared.config
     budget = TrainingBudget(config.training.steps)
     data = prepared.training_data()
-    found = train_stages(config, data, stages, budget, workers=workers)
+    found = train_stages(config, data, stages, budget, TrainingSession(workers=workers))
     return {f"{n}/{k}": v for n, one in found.for_bundle().items() for k, v in one.weights.items()}
 
 pair = join_workers("mirrored")
