@@ -34,9 +34,13 @@ class Architecture:
         Samples for which this architecture is the default of its roles.
     arguments : tuple of str
         Optional arguments that the builders take from the settings: "conditioning" and "groups" of
-        the generator, "norm", "dropout" and "weights" of the discriminator.
+        the generator, "norm", "dropout" and "weights" of the discriminator. A setting that the
+        architecture does not take must keep its default.
     min_size : int
         Smallest side of images in pixels.
+    has_feature_maps : bool
+        Whether the blocks of the discriminator are feature maps, on which a localization head can
+        work.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Architecture:
     default_for: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     min_size: int = 1
+    has_feature_maps: bool = False
 
     @property
     def is_gan(self) -> bool:
@@ -107,12 +112,48 @@ class Regularizer:
     is_lipschitz: bool = False
 
 
+@dataclass(frozen=True)
+class DiffAugmentPolicy:
+    """Declaration of a policy of differentiable augmentation; implementation: a function.
+
+    The function maps (images, seed) to images, see `augan.gan.diffaug`.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Declaration of a corruption of images; implementation: a function.
+
+    The function maps (images, seed) to images, see `augan.gan.corruptions`.
+
+    Attributes
+    ----------
+    name, description : str
+        Value of `gan.negative_augmentations`; a phrase for the user.
+    default_for : tuple of {"images", "tiles"}
+        Detectors that learn to reject the corruption by default.
+    """
+
+    name: str
+    description: str
+    default_for: tuple[str, ...] = ()
+
+
 ARCHITECTURES: Registry[Architecture, Mapping[str, Callable[..., Any]]] = Registry(
     "architecture", Architecture, "augan.gan.networks"
 )
 LOSSES: Registry[Loss, Any] = Registry("loss", Loss, "augan.gan.losses")
 REGULARIZERS: Registry[Regularizer, Callable[..., Any]] = Registry(
     "regularizer", Regularizer, "augan.gan.regularizers"
+)
+DIFFAUGMENT_POLICIES: Registry[DiffAugmentPolicy, Callable[..., Any]] = Registry(
+    "policy of differentiable augmentation", DiffAugmentPolicy, "augan.gan.diffaug"
+)
+CORRUPTIONS: Registry[Corruption, Callable[..., Any]] = Registry(
+    "corruption", Corruption, "augan.gan.corruptions"
 )
 
 

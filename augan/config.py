@@ -13,7 +13,14 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from augan.choices import LOSSES, REGULARIZERS, OneOf, gan_architectures
+from augan.choices import (
+    CORRUPTIONS,
+    DIFFAUGMENT_POLICIES,
+    LOSSES,
+    REGULARIZERS,
+    OneOf,
+    gan_architectures,
+)
 from augan.exceptions import ConfigError
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -35,22 +42,8 @@ _PYYAML_ERRORS = (
 )
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
+ImageSize = Literal[8, 16, 32, 64, 128]
 Task = Literal["auto", "generate", "detect", "both"]
-NegativeAugmentation = Literal[
-    "cut_paste",
-    "jigsaw",
-    "perlin",
-    "scar",
-    "crack",
-    "scratch",
-    "spots",
-    "soft_blob",
-    "blob",
-    "noise_patch",
-    "blur_patch",
-    "texture_patch",
-    "edge_wear",
-]
 DetectionMethodName = Literal["auto", "features", "fanogan", "anogan"]
 TransformName = Literal[
     "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
@@ -68,7 +61,7 @@ class Section(BaseModel):
 class DataSection(Section):
     """Settings of the preprocessing of images (`data`)."""
 
-    size: Literal[8, 16, 32, 64, 128] | None = None  # height and width of the network input, pixels
+    size: ImageSize | None = None  # height and width of the network input, pixels
     # Whether large images keep their scale and are cut into tiles of that size.
     tiling: bool | None = None
 
@@ -76,7 +69,7 @@ class DataSection(Section):
 class GanSection(Section):
     """Settings of the adversarial training that concern both networks (`gan`)."""
 
-    # None: dcgan for images, mlp for the rows of a table
+    # None: the architecture that declares itself the default of images, or of rows of a table
     architecture: Annotated[str, OneOf(gan_architectures)] | None = None
     loss: Annotated[str, OneOf(LOSSES.names)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # target of real images: 1 - this
@@ -90,9 +83,9 @@ class GanSection(Section):
     unrolled_learning_rate: Annotated[float, Field(gt=0)] = 0.05  # SGD of the unrolled steps
     latent_dim: Count | None = None  # None: 64, fewer for narrow tables
     latent_prior: Literal["normal", "uniform"] = "normal"
-    diffaug: tuple[Literal["translation", "color", "cutout"], ...] | None = None
+    diffaug: tuple[Annotated[str, OneOf(DIFFAUGMENT_POLICIES.names)], ...] | None = None
     # Corrupted real images that the discriminator learns to reject (Sinha et al. 2021).
-    negative_augmentations: tuple[NegativeAugmentation, ...] | None = None
+    negative_augmentations: tuple[Annotated[str, OneOf(CORRUPTIONS.names)], ...] | None = None
     # Whether the discriminator also learns to classify rotations, shifts and stretches.
     self_supervision: bool | None = None
     # Training steps for one step of the generator; the steps between train the discriminator only.

@@ -295,18 +295,22 @@ def test_what_the_data_decides_is_none():
 
 def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.transforms import TRANSFORMS
-    from augan.choices import LOSSES, REGULARIZERS, gan_architectures
+    from augan.choices import (
+        CORRUPTIONS,
+        DIFFAUGMENT_POLICIES,
+        LOSSES,
+        REGULARIZERS,
+        gan_architectures,
+    )
     from augan.detect.methods.registry import DETECTION_METHODS
-    from augan.gan.corruptions import CORRUPTIONS
-    from augan.gan.diffaug import POLICIES as DIFFAUG
     from augan.gan.networks.layers import NORMS
 
     tables = {
         "gan.architecture": gan_architectures(),
         "gan.loss": LOSSES.names(),
         "gan.regularizer": {"none", *REGULARIZERS.names()},
-        "gan.diffaug": DIFFAUG,
-        "gan.negative_augmentations": CORRUPTIONS,
+        "gan.diffaug": DIFFAUGMENT_POLICIES.names(),
+        "gan.negative_augmentations": CORRUPTIONS.names(),
         "discriminator.norm": NORMS,
         "augment.transform": TRANSFORMS,
         "detect.method": DETECTION_METHODS,

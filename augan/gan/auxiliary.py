@@ -45,7 +45,7 @@ class AuxiliaryLosses:
     Parameters
     ----------
     corruptions : sequence of str
-        Names in `augan.gan.corruptions.CORRUPTIONS`; empty: no corrupted images.
+        Names in `augan.choices.CORRUPTIONS`; empty: no corrupted images.
     transformation_head, localization_head : keras.Model or None
         Heads on the discriminator's blocks, see `augan.gan.model.GAN`; None: no such task.
     """

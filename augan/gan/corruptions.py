@@ -13,10 +13,11 @@ is the source of other content: the neighbor of each image in the batch is the o
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from augan.choices import CORRUPTIONS, Corruption
 from augan.gan.tensorflow import Tensor
 
 MIN_VISIBLE_CHANGE = 0.05  # smallest change of a pixel that counts as a corruption
@@ -41,7 +42,7 @@ def corrupt(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
     ends = [count * (i + 1) // len(kinds) for i in range(len(kinds))]
     parts = tf.split(images, [end - start for start, end in zip([0, *ends], ends)])
     corrupted = [
-        CORRUPTIONS[kind](part, seed + tf.constant([16 * (i + 1), 0]))
+        CORRUPTIONS.load(kind)(part, seed + tf.constant([16 * (i + 1), 0]))
         for i, (kind, part) in enumerate(zip(kinds, parts))
     ]
     return tf.concat(corrupted, axis=0)
@@ -62,6 +63,11 @@ def corruption_mask(images: Tensor, corrupted: Tensor, stride: int) -> Tensor:
 # --- negative data augmentations
 
 
+@CORRUPTIONS.register(
+    Corruption(
+        "cut_paste", description="a rectangle of another image", default_for=("images", "tiles")
+    )
+)
 def cut_paste(images: Tensor, seed: Tensor) -> Tensor:
     """Paste a rectangle of another image into each image (Li et al. 2021, "CutPaste").
 
@@ -71,6 +77,7 @@ def cut_paste(images: Tensor, seed: Tensor) -> Tensor:
     return images * (1 - mask) + _rolled_neighbor(images, seed) * mask
 
 
+@CORRUPTIONS.register(Corruption("jigsaw", description="swapped halves", default_for=("images",)))
 def jigsaw(images: Tensor, seed: Tensor) -> Tensor:
     """Swap the halves of each image: upper with lower, or left with right, at random."""
     half = images.shape[1] // 2
@@ -79,6 +86,13 @@ def jigsaw(images: Tensor, seed: Tensor) -> Tensor:
     return tf.where(_uniform(images, seed, 0) < 0.5, swapped_rows, swapped_columns)
 
 
+@CORRUPTIONS.register(
+    Corruption(
+        "perlin",
+        description="blobs of smooth noise, filled with another image",
+        default_for=("images", "tiles"),
+    )
+)
 def perlin(images: Tensor, seed: Tensor) -> Tensor:
     """Blend another location of another image into blobs of smooth noise.
 
@@ -99,6 +113,9 @@ def perlin(images: Tensor, seed: Tensor) -> Tensor:
     return images + blobs * strength * (_rolled_neighbor(images, seed) - images)
 
 
+@CORRUPTIONS.register(
+    Corruption("scar", description="a thin bar, darker or lighter", default_for=("images",))
+)
 def scar(images: Tensor, seed: Tensor) -> Tensor:
     """Paint a thin bar of any direction, darker or lighter than the image at that location."""
     side = images.shape[1]
@@ -151,6 +168,9 @@ def _rolled_neighbor(images: Tensor, seed: Tensor) -> Tensor:
 # --- synthetic surface defects
 
 
+@CORRUPTIONS.register(
+    Corruption("crack", description="a thin wandering line", default_for=("tiles",))
+)
 def crack(images: Tensor, seed: Tensor) -> Tensor:
     """Paint a thin wandering line, darker or lighter than the image at that location."""
     params = _RandomParams(images, seed)
@@ -169,6 +189,7 @@ def crack(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, params.change() * line)
 
 
+@CORRUPTIONS.register(Corruption("scratch", description="a straight line", default_for=("tiles",)))
 def scratch(images: Tensor, seed: Tensor) -> Tensor:
     """Paint a straight line of any length and direction, darker or lighter than the image."""
     params, side = _RandomParams(images, seed), images.shape[1]
@@ -182,6 +203,9 @@ def scratch(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, params.change() * line)
 
 
+@CORRUPTIONS.register(
+    Corruption("spots", description="one to three small oval spots", default_for=("tiles",))
+)
 def spots(images: Tensor, seed: Tensor) -> Tensor:
     """Paint one to three small oval spots, all darker or all lighter than the image."""
     params = _RandomParams(images, seed)
@@ -192,6 +216,9 @@ def spots(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, params.change() * tf.reduce_max(tf.stack(ovals), axis=0))
 
 
+@CORRUPTIONS.register(
+    Corruption("soft_blob", description="an oval with soft edges", default_for=("tiles",))
+)
 def soft_blob(images: Tensor, seed: Tensor) -> Tensor:
     """Brighten or darken an oval with soft edges."""
     params = _RandomParams(images, seed)
@@ -199,12 +226,18 @@ def soft_blob(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, 0.7 * params.change() * oval)
 
 
+@CORRUPTIONS.register(
+    Corruption("blob", description="a patch of irregular shape", default_for=("tiles",))
+)
 def blob(images: Tensor, seed: Tensor) -> Tensor:
     """Brighten or darken a patch of irregular shape."""
     params = _RandomParams(images, seed)
     return _clipped_sum(images, params.change() * params.patch())
 
 
+@CORRUPTIONS.register(
+    Corruption("noise_patch", description="pixel noise in a patch", default_for=("tiles",))
+)
 def noise_patch(images: Tensor, seed: Tensor) -> Tensor:
     """Add pixel noise in a patch of irregular shape."""
     params = _RandomParams(images, seed)
@@ -212,6 +245,9 @@ def noise_patch(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, 0.7 * params.change() * noise * params.patch())
 
 
+@CORRUPTIONS.register(
+    Corruption("blur_patch", description="a blurred patch", default_for=("tiles",))
+)
 def blur_patch(images: Tensor, seed: Tensor) -> Tensor:
     """Blur a patch of irregular shape."""
     params = _RandomParams(images, seed)
@@ -221,6 +257,11 @@ def blur_patch(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, params.patch() * (blurred - images))
 
 
+@CORRUPTIONS.register(
+    Corruption(
+        "texture_patch", description="a patch of another image, rotated", default_for=("tiles",)
+    )
+)
 def texture_patch(images: Tensor, seed: Tensor) -> Tensor:
     """Replace a patch of irregular shape with another image, rotated by 90 degrees."""
     params = _RandomParams(images, seed)
@@ -228,6 +269,13 @@ def texture_patch(images: Tensor, seed: Tensor) -> Tensor:
     return _clipped_sum(images, params.patch() * (other - images))
 
 
+@CORRUPTIONS.register(
+    Corruption(
+        "edge_wear",
+        description="a flat area along one side, with a rough edge",
+        default_for=("tiles",),
+    )
+)
 def edge_wear(images: Tensor, seed: Tensor) -> Tensor:
     """Cover one side of each image, up to a rough edge, with a flat area of random gray."""
     params, side = _RandomParams(images, seed), images.shape[1]
@@ -324,25 +372,3 @@ class _RandomParams:
 def _clipped_sum(images: Tensor, change: Tensor) -> Tensor:
     """Return the images plus a change of brightness, clipped to [-1, 1]."""
     return tf.clip_by_value(images + change, -1.0, 1.0)
-
-
-# --- registries
-
-SYNTHETIC_DEFECTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "crack": crack,
-    "scratch": scratch,
-    "spots": spots,
-    "soft_blob": soft_blob,
-    "blob": blob,
-    "noise_patch": noise_patch,
-    "blur_patch": blur_patch,
-    "texture_patch": texture_patch,
-    "edge_wear": edge_wear,
-}
-CORRUPTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cut_paste": cut_paste,
-    "jigsaw": jigsaw,
-    "perlin": perlin,
-    "scar": scar,
-    **SYNTHETIC_DEFECTS,
-}

@@ -6,14 +6,18 @@ policy changes real and generated images, and the generator's gradient passes th
 Each policy takes images `[N, H, W, C]` in [-1, 1] and a seed, an int32 tensor `[2]`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from augan.choices import DIFFAUGMENT_POLICIES, DiffAugmentPolicy
 from augan.gan import distribution
 from augan.gan.tensorflow import Tensor
 
 
+@DIFFAUGMENT_POLICIES.register(
+    DiffAugmentPolicy("translation", description="shifts images by up to an eighth of their side")
+)
 def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     """Shift each image by up to `ratio` of its side and fill the border with 0 (mid gray).
 
@@ -28,6 +32,9 @@ def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     return tf.einsum("nvw,niwc->nivc", columns, shifted)
 
 
+@DIFFAUGMENT_POLICIES.register(
+    DiffAugmentPolicy("color", description="changes brightness, saturation and contrast")
+)
 def color(images: Tensor, seed: Tensor) -> Tensor:
     """Change brightness, saturation and contrast of each image at random.
 
@@ -42,6 +49,9 @@ def color(images: Tensor, seed: Tensor) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
+@DIFFAUGMENT_POLICIES.register(
+    DiffAugmentPolicy("cutout", description="erases a square of half the side")
+)
 def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
     """Erase a square at a random position of each image: set its pixels to 0 (mid gray).
 
@@ -80,13 +90,6 @@ def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Ten
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
 
 
-POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "translation": translation,
-    "color": color,
-    "cutout": cutout,
-}
-
-
 def augment(images: Tensor, policies: Sequence[str], seed: Tensor) -> Tensor:
     """Return images changed by several augmentation policies, one after another.
 
@@ -95,10 +98,13 @@ def augment(images: Tensor, policies: Sequence[str], seed: Tensor) -> Tensor:
     images : Tensor [N, H, W, C]
         Real or generated images in [-1, 1].
     policies : sequence of str
-        Names in `POLICIES`, in the order of application; empty: the images stay unchanged.
+        Names in `DIFFAUGMENT_POLICIES`, in the order of application; empty: the images stay
+        unchanged.
     seed : Tensor [2]
         Int32 seed; each policy derives a different seed from it.
     """
     for position, name in enumerate(policies):
-        images = POLICIES[name](images, seed + tf.constant([8 * (position + 1), 0]))
+        images = DIFFAUGMENT_POLICIES.load(name)(
+            images, seed + tf.constant([8 * (position + 1), 0])
+        )
     return images

@@ -4,11 +4,23 @@ The rules are checked before a training and printed in the documentation. Each r
 combination, the reason, and the smallest change that makes the combination legal.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, get_args
 
-from augan.config import Config
+from augan.choices import (
+    ARCHITECTURES,
+    LOSSES,
+    REGULARIZERS,
+    Architecture,
+    Loss,
+    Regularizer,
+    default_architecture,
+    gan_architectures,
+)
+from augan.config import Config, ImageSize
 from augan.exceptions import ConfigError
+
+SIZES = get_args(ImageSize)  # sides of images in pixels
 
 
 class ConfigRule(NamedTuple):
@@ -34,39 +46,140 @@ class ConfigRule(NamedTuple):
 
 def _is_lipschitz(c: Config) -> bool:
     """Return whether a configuration constrains the discriminator to be Lipschitz continuous."""
+    regularizer = c.gan.regularizer or "none"
     return (
         c.discriminator.weight_clip is not None
-        or c.gan.regularizer == "wgan_gp"
         or c.discriminator.norm == "spectral"
+        or (regularizer != "none" and REGULARIZERS.get(regularizer).is_lipschitz)
     )
 
 
-RULES: tuple[ConfigRule, ...] = (
-    ConfigRule(
-        "gan.loss=wasserstein without a Lipschitz constraint on the discriminator",
-        lambda c: c.gan.loss == "wasserstein" and not _is_lipschitz(c),
-        "the Wasserstein distance is defined over 1-Lipschitz functions (Arjovsky et al. 2017)",
-        ("gan.regularizer=wgan_gp", "discriminator.norm=layer"),
-    ),
-    ConfigRule(
-        "gan.regularizer=wgan_gp with discriminator.norm=batch",
-        lambda c: c.gan.regularizer == "wgan_gp" and c.discriminator.norm == "batch",
-        "the penalty is on the gradient of each image, and batch statistics mix images "
-        "(Gulrajani et al. 2017, section 4)",
-        ("discriminator.norm=layer",),
-    ),
-    ConfigRule(
-        "gan.regularizer=r1 with discriminator.norm=batch",
-        lambda c: c.gan.regularizer == "r1" and c.discriminator.norm == "batch",
-        "the penalty is on the gradient of each image, and batch statistics mix images",
-        ("discriminator.norm=none",),
-    ),
-    ConfigRule(
-        "discriminator.weight_clip with a loss other than wasserstein",
-        lambda c: c.discriminator.weight_clip is not None and c.gan.loss != "wasserstein",
+def config_rules() -> tuple[ConfigRule, ...]:
+    """Return the rules for all samples, those of the registered entries first."""
+    architectures = [ARCHITECTURES.get(name) for name in gan_architectures()]
+    return (
+        *(_lipschitz_rule(loss) for loss in LOSSES if loss.requires_lipschitz),
+        _clipping_rule([loss.name for loss in LOSSES if loss.requires_lipschitz]),
+        _soft_label_rule([loss.name for loss in LOSSES if not loss.has_soft_labels]),
+        *(_batch_norm_rule(regularizer) for regularizer in REGULARIZERS),
+        *(rule for entry in architectures for rule in _architecture_rules(entry)),
+        *_RULES,
+    )
+
+
+def image_rules() -> tuple[ConfigRule, ...]:
+    """Return the additional rules for images."""
+    architectures = [ARCHITECTURES.get(name) for name in gan_architectures()]
+    size_rules = [_size_rule(entry) for entry in architectures if entry.min_size > min(SIZES)]
+    return (*_sample_type_rules("image", "images"), *size_rules)
+
+
+def table_rules() -> tuple[ConfigRule, ...]:
+    """Return the additional rules for tables, whose columns have no spatial order."""
+    return (*_sample_type_rules("row", "a table"), *_TABLE_RULES)
+
+
+def _lipschitz_rule(loss: Loss) -> ConfigRule:
+    """Return the rule of a loss that requires a Lipschitz discriminator."""
+    penalty = next(entry for entry in REGULARIZERS if entry.is_lipschitz)
+    paper = f" ({loss.paper})" if loss.paper else ""
+    return ConfigRule(
+        f"gan.loss={loss.name} without a Lipschitz constraint on the discriminator",
+        lambda c: c.gan.loss == loss.name and not _is_lipschitz(c),
+        f"the loss is defined over 1-Lipschitz functions{paper}",
+        (f"gan.regularizer={penalty.name}", f"discriminator.norm={penalty.norm}"),
+    )
+
+
+def _clipping_rule(losses: list[str]) -> ConfigRule:
+    """Return the rule that weights are clipped only for some losses."""
+    return ConfigRule(
+        f"discriminator.weight_clip with a loss other than {' or '.join(losses)}",
+        lambda c: c.discriminator.weight_clip is not None and c.gan.loss not in losses,
         "clipping belongs to the Wasserstein critic; other losses need large logits",
         ("discriminator.weight_clip=null",),
-    ),
+    )
+
+
+def _soft_label_rule(losses: list[str]) -> ConfigRule:
+    """Return the rule about losses without soft labels."""
+    return ConfigRule(
+        f"label smoothing or noise with {' or '.join(losses)}",
+        lambda c: bool(c.gan.label_smoothing or c.gan.label_noise) and c.gan.loss in losses,
+        "these losses have no probabilities to soften (Salimans et al. 2016, section 3.4)",
+        ("gan.label_smoothing=0", "gan.label_noise=0"),
+    )
+
+
+def _batch_norm_rule(regularizer: Regularizer) -> ConfigRule:
+    """Return the rule that a gradient penalty excludes batch normalization."""
+    return ConfigRule(
+        f"gan.regularizer={regularizer.name} with discriminator.norm=batch",
+        lambda c: c.gan.regularizer == regularizer.name and c.discriminator.norm == "batch",
+        "the penalty is on the gradient of each image, and batch statistics mix images",
+        (f"discriminator.norm={regularizer.norm}",),
+    )
+
+
+def _architecture_rules(entry: Architecture) -> Iterator[ConfigRule]:
+    """Yield a rule for each setting that an architecture of a GAN cannot obey."""
+    where = f"with gan.architecture={entry.name}"
+    if "norm" not in entry.arguments:
+        yield ConfigRule(
+            f"discriminator.norm {where}",
+            lambda c: (
+                c.gan.architecture == entry.name and c.discriminator.norm not in (None, "none")
+            ),
+            "its discriminator has no normalization",
+            ("discriminator.norm=none",),
+        )
+    if "dropout" not in entry.arguments:
+        yield ConfigRule(
+            f"discriminator.dropout {where}",
+            lambda c: c.gan.architecture == entry.name and c.discriminator.dropout > 0,
+            "its discriminator has no dropout",
+            ("discriminator.dropout=0",),
+        )
+    if not entry.has_feature_maps:
+        yield ConfigRule(
+            f"gan.localization_head {where}",
+            lambda c: bool(c.gan.architecture == entry.name and c.gan.localization_head),
+            "the head works on feature maps, which its discriminator does not have",
+            ("gan.localization_head=false",),
+        )
+
+
+def _size_rule(entry: Architecture) -> ConfigRule:
+    """Return the rule about images that are too small for an architecture."""
+    large_enough = min((size for size in SIZES if size >= entry.min_size), default=SIZES[-1])
+    return ConfigRule(
+        f"gan.architecture={entry.name} with data.size below {entry.min_size}",
+        lambda c: (
+            c.gan.architecture == entry.name and (c.data.size or entry.min_size) < entry.min_size
+        ),
+        "its networks need larger images",
+        (f"data.size={large_enough}",),
+    )
+
+
+def _sample_type_rules(sample_type: str, samples: str) -> Iterator[ConfigRule]:
+    """Yield the rule about architectures that do not take samples of a type, if there are any."""
+    default = default_architecture("generator", sample_type).name
+    names = [
+        name
+        for name in gan_architectures()
+        if sample_type not in ARCHITECTURES.get(name).sample_types
+    ]
+    if names:
+        yield ConfigRule(
+            f"gan.architecture={' or '.join(names)} on {samples}",
+            lambda c: c.gan.architecture in names,
+            f"these networks do not take {samples}",
+            (f"gan.architecture={default}",),
+        )
+
+
+_RULES: tuple[ConfigRule, ...] = (
     ConfigRule(
         "gan.unrolled_steps with discriminator.norm=batch or spectral",
         lambda c: bool(c.gan.unrolled_steps) and c.discriminator.norm in ("batch", "spectral"),
@@ -100,15 +213,6 @@ RULES: tuple[ConfigRule, ...] = (
         ),
         "the unrolled steps descend the adversarial loss only",
         ("gan.unrolled_steps=0",),
-    ),
-    ConfigRule(
-        "label smoothing or noise with hinge or wasserstein",
-        lambda c: (
-            bool(c.gan.label_smoothing or c.gan.label_noise)
-            and c.gan.loss in ("hinge", "wasserstein")
-        ),
-        "these losses have no probabilities to soften (Salimans et al. 2016, section 3.4)",
-        ("gan.label_smoothing=0", "gan.label_noise=0"),
     ),
     ConfigRule(
         "gan.generator_interval above 1 without an auxiliary loss",
@@ -162,14 +266,7 @@ RULES: tuple[ConfigRule, ...] = (
 )
 
 
-# Additional rules for tables, whose columns have no spatial order.
-TABLE_RULES: tuple[ConfigRule, ...] = (
-    ConfigRule(
-        "a convolutional gan.architecture on a table",
-        lambda c: c.gan.architecture not in (None, "mlp"),
-        "convolutions compare neighboring pixels, and columns have no neighbors",
-        ("gan.architecture=mlp",),
-    ),
+_TABLE_RULES: tuple[ConfigRule, ...] = (
     ConfigRule(
         "gan.diffaug on a table",
         lambda c: bool(c.gan.diffaug),
@@ -194,7 +291,7 @@ TABLE_RULES: tuple[ConfigRule, ...] = (
 def format_rules() -> str:
     """Return all rules as a Markdown table for the documentation."""
     rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
-    for rule in (*RULES, *TABLE_RULES):
+    for rule in (*config_rules(), *table_rules(), *image_rules()):
         changes = ", ".join(f"`{change}`" for change in rule.fixes)
         rows.append(f"| {rule.name} | {rule.reason} | {changes} |")
     return "\n".join(rows)
@@ -208,14 +305,14 @@ def check_rules(config: Config, sample_type: str = "image") -> None:
     config : Config
         Resolved settings.
     sample_type : {"image", "row"}
-        Type of the training samples; `TABLE_RULES` apply only to rows.
+        Type of the training samples.
 
     Raises
     ------
     ConfigError
         A rule applies; the message has the reason and the nearest legal settings.
     """
-    for rule in (*RULES, *(TABLE_RULES if sample_type == "row" else ())):
+    for rule in (*config_rules(), *(table_rules() if sample_type == "row" else image_rules())):
         if rule.applies(config):
             change = " ".join(f"--set {assignment}" for assignment in rule.fixes)
             raise ConfigError(

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from augan.config import Config, Task
+from augan.choices import ARCHITECTURES, CORRUPTIONS, LOSSES, default_architecture
+from augan.config import Config, Task, require_resolved
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
@@ -26,12 +27,6 @@ DEFAULT_MINUTES = 14.0
 # two idle cores, and longer on slow or busy ones.
 SMALL_DATA_MINUTES = 2.0
 MANY_IMAGES = 20_000  # number of images that the discriminator does not memorize
-IMAGE_CORRUPTIONS = ("cut_paste", "jigsaw", "perlin", "scar")
-# For tiles of surfaces, which have no halves that belong together.
-TILE_CORRUPTIONS = (
-    *("cut_paste", "perlin", "crack", "scratch", "spots", "soft_blob"),
-    *("blob", "noise_patch", "blur_patch", "texture_patch", "edge_wear"),
-)
 # Learning rates of Adam: DCGAN's, one for spectral normalization, and one for small images, tables,
 # and discriminators of tiles.
 LEARNING_RATE, SPECTRAL_LEARNING_RATE, SMALL_DATA_LEARNING_RATE = 2e-4, 4e-4, 1e-3
@@ -94,9 +89,12 @@ def resolve_defaults(
     is_small = size in (None, min(DEFAULT_STEPS))
     changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
     changes["data__tiling"] = tiling
-    if config.gan.architecture is None:
-        changes["gan__architecture"] = "mlp" if size is None else "dcgan"
+    default = default_architecture("generator", dataset.sample_type)
+    architecture = ARCHITECTURES.get(config.gan.architecture or default.name)
+    changes["gan__architecture"] = architecture.name
     loss, norm = _loss_and_norm(config, dataset.sample_type, is_small, tiling)
+    if config.discriminator.norm is None and "norm" not in architecture.arguments:
+        norm = "none"
     changes |= {"gan__loss": loss, "discriminator__norm": norm}
     if config.gan.diffaug is None:
         # In images of 8 pixels, a shift by one pixel is a large change. With many images,
@@ -106,8 +104,9 @@ def resolve_defaults(
     # The unrolled steps of the discriminator descend the adversarial loss only.
     aux_losses = is_image and not config.gan.unrolled_steps and _uses_aux_losses(config, task)
     if config.gan.negative_augmentations is None:
-        corruptions = TILE_CORRUPTIONS if tiling else IMAGE_CORRUPTIONS
-        changes["gan__negative_augmentations"] = list(corruptions) if aux_losses else []
+        modality = "tiles" if tiling else "images"
+        corruptions = [kind.name for kind in CORRUPTIONS if modality in kind.default_for]
+        changes["gan__negative_augmentations"] = corruptions if aux_losses else []
     if config.gan.self_supervision is None:
         changes["gan__self_supervision"] = aux_losses and not tiling
     gan = config.replace(**changes).gan
@@ -115,7 +114,10 @@ def resolve_defaults(
         # A shift or layer normalization separates activations from the corrupted locations.
         is_shifted = gan.diffaug or norm == "layer"
         changes["gan__localization_head"] = (
-            tiling and bool(gan.negative_augmentations) and not is_shifted
+            tiling
+            and architecture.has_feature_maps
+            and bool(gan.negative_augmentations)
+            and not is_shifted
         )
     discriminator_only = aux_losses and task == "detect" and not _needs_good_generator(config)
     if config.gan.generator_interval is None:
@@ -243,7 +245,8 @@ def _regularizer(config: Config, sample_type: str) -> dict[str, Any]:
     batch norm or unrolled steps exclude R1.
     """
     discriminator, gan = config.discriminator, config.gan
-    is_lipschitz = gan.loss == "wasserstein" or discriminator.weight_clip is not None
+    loss = LOSSES.get(require_resolved(gan.loss))
+    is_lipschitz = loss.requires_lipschitz or discriminator.weight_clip is not None
     is_excluded = discriminator.norm == "batch" or is_lipschitz or gan.unrolled_steps
     if sample_type != "row" or is_excluded:
         return {"gan__regularizer": "none"}

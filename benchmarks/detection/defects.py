@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 import augan
+from augan.choices import CORRUPTIONS
 from augan.config import Config
 from augan.data.folders import find_images
 from augan.data.loading import load_dataset
@@ -31,7 +32,6 @@ from augan.detect.inputs import ImageFolderSource
 from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
-from augan.gan.corruptions import CORRUPTIONS, SYNTHETIC_DEFECTS
 from augan.io.images import read_image
 from augan.seeding import child_rng
 from augan.workflow.train import train
@@ -40,7 +40,7 @@ from benchmarks.common.harness import Row, Task, digest
 NAME = "defects"
 PROTOCOL = "normal images of other groups and defects of each kind, 1"
 NORMAL = "normal"
-DEFECT_TYPES = ("cut_paste", "perlin", *SYNTHETIC_DEFECTS)
+DEFECT_TYPES = tuple(kind.name for kind in CORRUPTIONS if "tiles" in kind.default_for)
 HALVES = (DEFECT_TYPES[::2], DEFECT_TYPES[1::2])
 HELD_OUT_FRACTION = 0.2  # of the training groups, in the split dev
 PAINTED_SIDE = 96  # pixels of the square that a defect is painted in
@@ -277,7 +277,7 @@ def paint(
         squares.append((source[top : top + side, left : left + side], top, left))
     batch = tf.constant(np.stack([square for square, *_ in squares]) / 127.5 - 1, tf.float32)
     seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
-    corrupted = np.clip(CORRUPTIONS[defect_type](batch, seed).numpy()[0], -1, 1)
+    corrupted = np.clip(CORRUPTIONS.load(defect_type)(batch, seed).numpy()[0], -1, 1)
     _, top, left = squares[0]
     painted = image.copy()
     painted[top : top + side, left : left + side] = np.rint((corrupted + 1) * 127.5)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from augan.choices import CORRUPTIONS
 from augan.gan import tf
-from augan.gan.corruptions import CORRUPTIONS, corrupt, cut_paste, jigsaw, scar
+from augan.gan.corruptions import corrupt, cut_paste, jigsaw, scar
 
 SEED = (5, 6)
 
@@ -19,18 +20,18 @@ def make_images(n=16, side=16, channels=1):
     return np.random.default_rng(0).permutation(values).reshape(n, side, side, channels)
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", CORRUPTIONS.names())
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (32, 3)])
 def test_corruptions_are_functions_of_the_seed(kind, side, channels):
     images = make_images(side=side, channels=channels)
-    corrupted = CORRUPTIONS[kind](tf.constant(images), seed()).numpy()
+    corrupted = CORRUPTIONS.load(kind)(tf.constant(images), seed()).numpy()
     assert corrupted.shape == images.shape
     assert np.isfinite(corrupted).all()
     assert np.abs(corrupted).max() <= 1
     changed = (corrupted != images).any(axis=(1, 2, 3))
     assert changed.mean() >= 0.8
     repeated, other = (
-        CORRUPTIONS[kind](tf.constant(images), s).numpy() for s in (seed(), seed(5, 7))
+        CORRUPTIONS.load(kind)(tf.constant(images), s).numpy() for s in (seed(), seed(5, 7))
     )
     np.testing.assert_array_equal(corrupted, repeated)
     assert (corrupted != other).any()

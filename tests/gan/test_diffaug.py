@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from augan.choices import DIFFAUGMENT_POLICIES
 from augan.gan import tf
-from augan.gan.diffaug import POLICIES, augment, color, cutout, translation
+from augan.gan.diffaug import augment, color, cutout, translation
 
 SEED = (3, 4)
 
@@ -125,7 +126,7 @@ def test_augment_without_policies_returns_the_images():
     np.testing.assert_array_equal(augment(tf.constant(before), (), seed()), before)
 
 
-@pytest.mark.parametrize("name", sorted(POLICIES))
+@pytest.mark.parametrize("name", DIFFAUGMENT_POLICIES.names())
 def test_every_policy_is_differentiable_and_keeps_the_shape(name):
     before = tf.Variable(images(6, 16, 16, 3))
     with tf.GradientTape() as tape:

@@ -16,12 +16,13 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
 from augan.training.budget import TrainingBudget
-from augan.training.config_rules import RULES, check_rules
+from augan.training.config_rules import check_rules, config_rules
 from augan.training.defaults import resolve_defaults
 from augan.training.loop import TrainingSession
 from augan.training.trainer import TrainingData, train_stages
 from tools.docs import config_reference
 
+RULES = config_rules()
 # The settings that rules look at, the default first. All combinations: 15360.
 CHOICES = {
     "gan.loss": ("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
@@ -41,6 +42,7 @@ SEPARATE = {
     "gan.loss": ("nonsaturating",),
     "gan.generator_interval": ("null", "4"),
     "gan.localization_head": ("null", "true"),
+    "gan.architecture": ("null", "mlp"),
     "gan.diffaug": ("null", "[translation]"),
     **{
         key: CHOICES[key]

@@ -176,6 +176,7 @@ ARCHITECTURES.register(
         default_for=("image",),
         arguments=("conditioning", "norm", "dropout", "weights"),
         min_size=8,
+        has_feature_maps=True,
     ),
     {
         "generator": dcgan_generator,
@@ -191,6 +192,7 @@ ARCHITECTURES.register(
         roles=("generator", "discriminator", "encoder"),
         arguments=("conditioning", "norm", "dropout", "weights"),
         min_size=8,
+        has_feature_maps=True,
     ),
     {
         "generator": dcgan_upsampling_generator,
