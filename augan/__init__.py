@@ -24,6 +24,7 @@ _MODULES = {
     "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
     "evaluate_augmentation": "augan.evaluation.augmentation.api",
+    "EvaluationProtocol": "augan.evaluation.augmentation.protocol",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "get_transform": "augan.augment.transforms",
@@ -33,6 +34,7 @@ __all__ = [
     "AuganError",
     "AugmentRequest",
     "Config",
+    "EvaluationProtocol",
     "GANDetector",
     "GANOverSampler",
     "augment_folder",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from augan.detect.estimator import GANDetector
     from augan.detect.recalibration import recalibrate
     from augan.evaluation.augmentation.api import evaluate_augmentation
+    from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
     from augan.export.api import export_onnx

@@ -12,7 +12,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
 from augan.doctor.checks import GIB, SystemReport, install
-from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
+from augan.evaluation.augmentation.result import AugmentationGain, format_points
 from augan.io.layout import RUNS_FOLDER
 
 if TYPE_CHECKING:

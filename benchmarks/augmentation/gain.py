@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import augan
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.augment.transforms import TRANSFORMS
 from augan.data.cache import decode_all
 from augan.data.dataset import Dataset
@@ -33,12 +34,12 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
-from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
-from augan.evaluation.augmentation.protocol import (
-    EvaluationProtocol,
+from augan.evaluation.augmentation.evaluator import (
+    ArmEvaluator,
     classification_metrics,
     default_transform,
 )
+from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, gan_arm
 from augan.evaluation.augmentation.subsets import (
     LabelPool,
     LabelSubset,
@@ -210,9 +211,9 @@ class Study:
         subset = _sample_subset(self.data, self.split, number, self._hashable_spec())
         transform = self.transform or default_transform(data.test_images.shape[1])
         classifier = make_classifier(self.classifier, data.normalize, self.steps)
-        protocol = EvaluationProtocol(classifier, transform, self.gan_arm, data.test_images)
-        training_set, synthetic = protocol.training_set(arm, subset)
-        predicted = protocol.predict(training_set, subset)
+        evaluator = ArmEvaluator(classifier, transform, self.gan_arm, data.test_images)
+        training_set, synthetic = evaluator.training_set(arm, subset)
+        predicted = evaluator.predict(training_set, subset)
         self.predictions(arm).add(self.key(repeat, arm), predicted == data.test_labels)
         return {
             **classification_metrics(predicted, data.test_labels, data.num_classes),
@@ -274,7 +275,7 @@ def _gain(study: Study, correct: dict[str, np.ndarray]) -> dict[str, Any]:
     labels = study.load().test_labels
     bootstrap = BootstrapComparison(correct, labels, child_rng(0, "lift", "bootstrap"))
     comparison = bootstrap.compare(GAN, baselines)
-    labeled_only = [arm for arm in baselines if not ARMS[arm].uses_unlabeled]
+    labeled_only = [arm for arm in baselines if not ARMS.get(arm).uses_unlabeled]
     over_labeled = bootstrap.compare(GAN, labeled_only or baselines)
     return {
         "best_baseline": comparison.best_baseline,
@@ -315,11 +316,10 @@ def parse_study(arguments: argparse.Namespace) -> Study:
         spec = replace(spec, labels_per_class=arguments.labels_per_class, rare={})
     if arguments.rare:
         spec = replace(spec, rare=dict(arguments.rare))
-    gan_arm = GAN_ARMS[arguments.gan](arguments.gan_steps)
-    base = default_base(spec.rest_unlabeled, arguments.classifier == "cnn")
-    gan_arm = replace(gan_arm, base=arguments.base or base)
+    base = arguments.base or default_base(spec.rest_unlabeled, arguments.classifier == "cnn")
+    arm = gan_arm(arguments.gan, arguments.gan_steps, base=base)
     if arguments.synthetic_fraction is not None:
-        gan_arm = replace(gan_arm, synthetic_fraction=arguments.synthetic_fraction)
+        arm = replace(arm, synthetic_fraction=arguments.synthetic_fraction)
     return Study(
         protocol=arguments.protocol,
         spec=spec,
@@ -328,7 +328,7 @@ def parse_study(arguments: argparse.Namespace) -> Study:
         classifier=arguments.classifier,
         transform=arguments.transform,
         steps=arguments.steps,
-        gan_arm=gan_arm,
+        gan_arm=arm,
         gan_steps=arguments.gan_steps,
         variant=arguments.variant,
         results=arguments.results,
@@ -358,10 +358,10 @@ def _parse_repeats(text: str) -> list[int]:
 
 def _parse_arms(text: str) -> list[str]:
     names = text.split(",")
-    unknown = [name for name in names if name not in (*ARMS, GAN)]
+    unknown = [name for name in names if name not in (*ARMS.names(), GAN)]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"unknown arm {', '.join(unknown)}; choose from {', '.join((*ARMS, GAN))}"
+            f"unknown arm {', '.join(unknown)}; choose from {', '.join((*ARMS.names(), GAN))}"
         )
     return names
 
@@ -385,10 +385,12 @@ def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
     parser.add_argument("--transform", choices=TRANSFORMS, help="classic augmentation")
     parser.add_argument("--steps", type=int, help="updates of the classifier cnn")
-    parser.add_argument("--gan", choices=GAN_ARMS, default=DEFAULT_GAN_ARM)
+    parser.add_argument("--gan", choices=AUGMENTATION_METHODS, default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")
     parser.add_argument("--synthetic-fraction", type=float, help="of the samples of a class")
-    parser.add_argument("--base", choices=ARMS, help="arm that synthetic images are added to")
+    parser.add_argument(
+        "--base", choices=ARMS.names(), help="arm that synthetic images are added to"
+    )
     add_arguments(parser, NAME, seeds=False)
     parser.set_defaults(run=_run_study, protocol=name)
 

@@ -27,7 +27,7 @@ from augan.augment.oversampler import GANOverSampler
 from augan.data.loading import load_dataset
 from augan.evaluation.augmentation.arms import GAN
 from augan.evaluation.augmentation.classifiers import logistic
-from augan.evaluation.augmentation.protocol import EvaluationProtocol
+from augan.evaluation.augmentation.evaluator import ArmEvaluator
 from augan.evaluation.augmentation.subsets import (
     LabelPool,
     LabelSubset,
@@ -140,7 +140,7 @@ def run_once(control: str, number: int) -> PairedComparison:
     def make_sampler(subset: LabelSubset) -> AppendingSampler:
         return AppendingSampler(generators(rng, _unused_digits(pool, subset))[control])
 
-    protocol = EvaluationProtocol(
+    evaluator = ArmEvaluator(
         logistic(lambda x: x.astype(np.float32) / 127.5 - 1),
         "shift",
         GanArm(control, make_sampler),
@@ -152,8 +152,8 @@ def run_once(control: str, number: int) -> PairedComparison:
         if control == "shuffled":
             subset = replace(subset, labels=rng.permutation(subset.labels))
         for arm, of_arm in correct.items():
-            training_set, _ = protocol.training_set(arm, subset)
-            of_arm.append(protocol.predict(training_set, subset) == labels[test])
+            training_set, _ = evaluator.training_set(arm, subset)
+            of_arm.append(evaluator.predict(training_set, subset) == labels[test])
     stacked = {arm: np.stack(of_arm) for arm, of_arm in correct.items()}
     return BootstrapComparison(stacked, labels[test], rng).compare(GAN, [BASELINE])
 

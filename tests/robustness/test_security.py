@@ -24,7 +24,7 @@ from augan.data.datasets import digits
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
-from augan.evaluation.augmentation.experiment import AugmentationGain
+from augan.evaluation.augmentation.result import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import escape_formula, escape_frame, unescape_formula, unescape_frame
 from augan.io.images import write_png

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from augan import Config, evaluate_augmentation, load_dataset, train
+from augan import Config, EvaluationProtocol, evaluate_augmentation, load_dataset, train
 from augan.bundle import Bundle, restore_network
 from augan.data.datasets import digits, write_example_images
 from augan.data.modalities.registry import restore_preprocessing
@@ -110,12 +110,14 @@ def plot_augmentation_gain(out: Path) -> None:
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     gain = evaluate_augmentation(
         (images, y),
-        labels_per_class=10,
-        rare={"3": 4, "8": 4},
-        test_size=0.5,
-        classifier="logistic",
-        repeats=5,
-        gan_steps=300,
+        EvaluationProtocol(
+            labels_per_class=10,
+            rare={"3": 4, "8": 4},
+            test_size=0.5,
+            classifier="logistic",
+            repeats=5,
+            gan_steps=300,
+        ),
         out=out,
         callback=record,
     )

@@ -5,16 +5,14 @@ other arms use classic augmentation, oversampling, unlabeled images or a combina
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from augan.augment.transforms import TRANSFORMS
 from augan.bundle import current_versions
-from augan.config import Config
 from augan.evaluation.augmentation.arms import GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
 from augan.evaluation.augmentation.data import (
@@ -23,58 +21,33 @@ from augan.evaluation.augmentation.data import (
     check_leakage,
     load_evaluation_data,
 )
-from augan.evaluation.augmentation.experiment import (
-    AugmentationGain,
-    GainExperiment,
-    run_experiment,
-    summarize,
-)
-from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
-from augan.evaluation.augmentation.preview import write_preview
-from augan.evaluation.augmentation.protocol import (
-    EvaluationProtocol,
-    Synthetic,
-    default_transform,
-)
+from augan.evaluation.augmentation.evaluator import ArmEvaluator, Synthetic, default_transform
+from augan.evaluation.augmentation.experiment import GainExperiment, run_experiment
+from augan.evaluation.augmentation.gan_arms import gan_arm, gan_arms
+from augan.evaluation.augmentation.protocol import DEFAULT_REPEATS, EvaluationProtocol
+from augan.evaluation.augmentation.result import AugmentationGain, summarize, write_preview
 from augan.evaluation.augmentation.results_log import PredictionLog, report_write_errors
-from augan.evaluation.augmentation.subsets import LabelSubset, SubsetSpec
-from augan.evaluation.augmentation.synthetic import GanArm
+from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
 from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_json
 from augan.io.layout import EVALUATION_FILE, PREVIEW_FILE, RUNS_FOLDER
-from augan.metrics.statistics import MIN_REPEATS
 
-CLASSIFIERS = ("cnn", "logistic", "forest")
-DEFAULT_REPEATS = 20
 RECOMMENDED_REPEATS = 5  # fewer repeats give a warning
 MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
+
+OnArm = Callable[[int, str, Mapping[str, Any]], None]
+"""Called after each newly finished arm with the number of the repeat, the arm, and its metrics."""
 
 
 def evaluate_augmentation(
     data: str | Path | tuple[Any, ...],
+    protocol: EvaluationProtocol | None = None,
     *,
-    labels_per_class: int | None = None,
-    rare: Mapping[str, int] | None = None,
-    rest_unlabeled: bool = False,
-    test_size: float | None = None,
-    groups: str | Path | None = None,
-    classifier: str | Classifier = "cnn",
-    steps: int | None = None,
-    transform: str | None = None,
-    repeats: int = DEFAULT_REPEATS,
-    arms: Sequence[str] | None = None,
-    gan: GanArm | None = None,
-    gan_steps: int | None = None,
-    synthetic_fraction: float | None = None,
-    tune_fraction: bool = False,
-    config: Config | None = None,
-    drop_duplicates: bool = False,
-    seed: int = 0,
     out: str | Path | None = None,
     runs_dir: str | Path = RUNS_FOLDER,
-    callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metadata: None,
+    callback: OnArm = lambda repeat, arm, metrics: None,
 ) -> AugmentationGain:
     """Measure on held-out real images whether synthetic images improve a classifier.
 
@@ -85,49 +58,10 @@ def evaluate_augmentation(
     Parameters
     ----------
     data : str, path or tuple
-        A dataset as `augan.load_dataset` takes it: with a test part, or with `test_size`.
-    labels_per_class : int or None
-        Labeled images of each class in a repeat, at least 2. None: all images.
-    rare : mapping of str to int
-        Rare classes and their number of labeled images, in place of `labels_per_class`. None: no
-        rare class.
-    rest_unlabeled : bool
-        Whether the remaining training images stay in the subset without their labels.
-    test_size : float or None
-        Fraction of each class held out for the test, between 0 and 1, where the dataset has no test
-        part. None: the dataset has a test part.
-    groups : path or None
-        CSV file with the columns `path` and `group`, where several images show one object. All
-        images of a group are on one side of the split, and the interval counts groups, not images.
-        None: each image is a group of its own.
-    classifier : {"cnn", "logistic", "forest"} or Classifier
-        The classifier that every arm trains.
-    steps : int or None
-        Training steps of the classifier "cnn", equal in all arms. None: 1,500.
-    transform : str or None
-        Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
-        otherwise `shift-flip`.
-    repeats : int
-        Number of repeats, at least 2. Each repeat samples another label subset and trains a new GAN
-        and new classifiers.
-    arms : sequence of str or None
-        Arms without a GAN, see `augan.evaluation.augmentation.arms`. None: all arms that the data
-        and the classifier allow.
-    gan : GanArm or None
-        The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`, the augmentation method "transfer".
-    gan_steps, config : int, Config, or None
-        Training steps and settings of the GAN. `training.max_minutes` has no effect. Without
-        `gan_steps` and without steps in `config`, `GANOverSampler` chooses the number of steps.
-    synthetic_fraction : float or None
-        Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
-        None: the fraction of the GAN arm, 0.5 by default.
-    tune_fraction : bool
-        Select the GAN arm and `synthetic_fraction` (0 included) by cross-validation within each
-        repeat.
-    drop_duplicates : bool
-        Drop test images that equal training images. Default: refuse such images.
-    seed : int
-        Seed of all random numbers.
+        A dataset as `augan.load_dataset` takes it: with a test part, or with
+        `EvaluationProtocol.test_size`.
+    protocol : EvaluationProtocol or None
+        Labels, arms, classifier and GAN. None: the defaults.
     out : path or None
         Folder for all results. A folder with the same evaluation is continued. None: a folder in
         `runs_dir` that is named after the data and the settings.
@@ -144,170 +78,122 @@ def evaluate_augmentation(
     Raises
     ------
     ConfigError
-        The settings are invalid, or `out` holds an evaluation with other settings.
+        The options do not fit the data, or `out` holds an evaluation with other settings.
     DataError
         The images cannot be used, test images equal training images, or `out` cannot be used.
     RunInterruptedError
         The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
-    _check_options(
-        repeats,
-        transform,
-        synthetic_fraction,
-        tune_fraction,
-        {"--steps": steps, "--gan-steps": gan_steps},
+    protocol = protocol or EvaluationProtocol()
+    size = None if protocol.config is None else protocol.config.data.size
+    loaded = load_evaluation_data(data, protocol.test_size, size, protocol.seed, protocol.groups)
+    spec = protocol.subset_spec()
+    spec.class_counts(loaded.pool)  # refuses labels that the data does not have
+    loaded, leakage, num_dropped = check_leakage(
+        loaded, spec, protocol.repeats, protocol.seed, protocol.drop_duplicates
     )
-    spec = SubsetSpec(labels_per_class, dict(rare or {}), rest_unlabeled)
-    size = None if config is None else config.data.size
-    evaluation_data = load_evaluation_data(data, test_size, size, seed, groups)
-    pool = evaluation_data.pool
-    counts = spec.class_counts(pool)
-    evaluation_data, leakage, num_dropped = check_leakage(
-        evaluation_data, spec, repeats, seed, drop_duplicates
+    experiment = _experiment(protocol, loaded)
+    settings = _settings(experiment, protocol)
+    folder = Path(out) if out else Path(runs_dir) / _folder_name(loaded.name, settings)
+    gain = _run(experiment, folder, {**settings, "data": loaded.sha256()}, leakage, callback)
+    gain.summary.update(
+        {
+            **_describe_data(experiment, loaded, leakage),
+            "num_dropped_duplicates": num_dropped,
+            "settings": settings,
+            "warnings": _warnings(experiment, loaded, leakage, num_dropped, gain),
+            "out": str(folder),
+        }
     )
-    model = _get_classifier(classifier, evaluation_data, steps)
-    has_unlabeled = spec.num_unlabeled(pool) > 0
-    base = default_base(has_unlabeled, model.supports_consistency)
-    gan_arm = gan or replace(GAN_ARMS[DEFAULT_GAN_ARM](gan_steps, config), base=base)
-    if synthetic_fraction is not None:
-        gan_arm = replace(gan_arm, synthetic_fraction=synthetic_fraction)
-    test_images = evaluation_data.test_images
-    transform = transform or default_transform(test_images.shape[1])
-    experiment = GainExperiment(
-        pool=pool,
-        spec=spec,
-        protocol=EvaluationProtocol(model, transform, gan_arm, test_images),
-        test_labels=evaluation_data.test_labels,
-        arms=select_arms(
-            arms, has_unlabeled, model.supports_consistency, counts.min() < counts.max()
-        ),
-        num_repeats=repeats,
-        seed=seed,
-        candidates=_candidates(gan, gan_steps, config, base) if tune_fraction else (),
-        test_groups=evaluation_data.test_groups,
-    )
-    _check_baselines(experiment)
-    settings = _settings(experiment, config, gan_steps, steps, test_size, drop_duplicates)
-    folder = Path(out) if out else Path(runs_dir) / _folder_name(evaluation_data.name, settings)
-    return _run_and_save(
-        experiment, evaluation_data, settings, folder, leakage, num_dropped, callback
-    )
+    with report_write_errors(folder / EVALUATION_FILE):
+        atomic_write(folder / EVALUATION_FILE, json.dumps(gain.to_dict(), indent=2).encode("utf-8"))
+    return gain
 
 
-def _check_options(
-    repeats: int,
-    transform: str | None,
-    synthetic_fraction: float | None,
-    tune_fraction: bool,
-    steps: Mapping[str, int | None],
-) -> None:
-    """Raise ConfigError for an invalid option of `evaluate_augmentation`, before the data is read.
-
-    `steps` maps the option's name on the command line to its number of training steps or None.
-    """
-    if repeats < MIN_REPEATS:
-        raise ConfigError(
-            f"--repeats must be {MIN_REPEATS} or more, but is {repeats}; the default is "
-            f"{DEFAULT_REPEATS}"
-        )
-    if transform is not None and transform not in TRANSFORMS:
-        raise ConfigError(f"unknown transform '{transform}'; choose one of {', '.join(TRANSFORMS)}")
-    if synthetic_fraction is not None and not 0 <= synthetic_fraction <= 1:
-        raise ConfigError(
-            f"--synthetic-fraction must lie between 0 and 1, but is {synthetic_fraction:g}"
-        )
-    if synthetic_fraction is not None and tune_fraction:
-        raise ConfigError(
-            "--tune-fraction selects the synthetic fraction; leave out one of "
-            "--synthetic-fraction and --tune-fraction"
-        )
-    for option, number in steps.items():
-        if number is not None and number < 1:
-            raise ConfigError(f"{option} must be 1 or more, but is {number}")
-
-
-def _check_baselines(experiment: GainExperiment) -> None:
-    """Raise ConfigError if no baseline trains on the unlabeled images that the GAN trains on.
-
-    Without such a baseline, the gain could come from the additional images instead of the GAN.
-    """
-    if experiment.has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
-        raise ConfigError(
-            "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "
-            "too: add self-training to --arms, or leave out --arms"
-        )
-
-
-def _get_classifier(name: str | Classifier, data: EvaluationData, steps: int | None) -> Classifier:
-    """Return the classifier of a name, or the given classifier unchanged.
-
-    Parameters
-    ----------
-    name : {"cnn", "logistic", "forest"} or Classifier
-    data : EvaluationData
-        Provides the scaling of images.
-    steps : int or None
-        Training steps of "cnn"; None: its default.
+def _experiment(protocol: EvaluationProtocol, data: EvaluationData) -> GainExperiment:
+    """Return the experiment of a protocol on some data, with every default resolved.
 
     Raises
     ------
     ConfigError
-        The name is unknown, or `steps` is given for a classifier without training steps.
+        An arm does not fit the data, or no baseline trains on the unlabeled images that the GAN
+        trains on. The gain could then come from the additional images instead of the GAN.
     """
-    if not isinstance(name, str):
-        return name
-    if name == "cnn":
+    spec, pool, test_images = protocol.subset_spec(), data.pool, data.test_images
+    counts, has_unlabeled = spec.class_counts(pool), spec.num_unlabeled(pool) > 0
+    classifier = _classifier(protocol, data)
+    base = default_base(has_unlabeled, classifier.supports_consistency)
+    steps, config = protocol.gan_steps, protocol.config
+    arm = protocol.gan or gan_arm(steps=steps, config=config, base=base)
+    if protocol.synthetic_fraction is not None:
+        arm = replace(arm, synthetic_fraction=protocol.synthetic_fraction)
+    candidates: tuple = ()
+    if protocol.tune_fraction:
+        candidates = (protocol.gan,) if protocol.gan else gan_arms(steps, config, base)
+    experiment = GainExperiment(
+        pool=pool,
+        spec=spec,
+        evaluator=ArmEvaluator(
+            classifier,
+            protocol.transform or default_transform(test_images.shape[1]),
+            arm,
+            test_images,
+        ),
+        test_labels=data.test_labels,
+        arms=select_arms(
+            protocol.arms,
+            has_unlabeled,
+            classifier.supports_consistency,
+            counts.min() < counts.max(),
+        ),
+        num_repeats=protocol.repeats,
+        seed=protocol.seed,
+        candidates=candidates,
+        test_groups=data.test_groups,
+    )
+    if has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
+        raise ConfigError(
+            "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "
+            "too: add self-training to --arms, or leave out --arms"
+        )
+    return experiment
+
+
+def _classifier(protocol: EvaluationProtocol, data: EvaluationData) -> Classifier:
+    """Return the classifier of a protocol, built for the scaling of the images."""
+    if not isinstance(protocol.classifier, str):
+        return protocol.classifier
+    if protocol.classifier == "cnn":
         # The other classifiers work without TensorFlow.
         from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
-        return CnnClassifier(data.scale, steps=STEPS if steps is None else steps)
-    pixel_classifiers = {"logistic": logistic, "forest": forest}
-    if name not in pixel_classifiers:
-        raise ConfigError(f"unknown classifier '{name}'; choose one of {', '.join(CLASSIFIERS)}")
-    if steps is not None:
-        raise ConfigError(f"--steps requires --classifier cnn; the classifier is {name}")
-    return pixel_classifiers[name](data.scale)
+        return CnnClassifier(data.scale, steps=protocol.steps or STEPS)
+    return {"logistic": logistic, "forest": forest}[protocol.classifier](data.scale)
 
 
-def _candidates(
-    gan: GanArm | None, gan_steps: int | None, config: Config | None, base: str
-) -> tuple[GanArm, ...]:
-    """Return the GAN arms to select from: `gan` alone, or one for each augmentation method."""
-    if gan:
-        return (gan,)
-    return tuple(replace(build(gan_steps, config), base=base) for build in GAN_ARMS.values())
-
-
-def _settings(
-    experiment: GainExperiment,
-    config: Config | None,
-    gan_steps: int | None,
-    steps: int | None,
-    test_size: float | None,
-    drop_duplicates: bool,
-) -> dict[str, Any]:
+def _settings(experiment: GainExperiment, protocol: EvaluationProtocol) -> dict[str, Any]:
     """Return all settings that the predictions depend on, without the number of repeats, JSON-able.
 
     The number of repeats is missing, because repeats may be added to a finished evaluation.
     """
-    protocol, spec = experiment.protocol, experiment.spec
+    evaluator, config = experiment.evaluator, protocol.config
     return {
         "augan": current_versions().get("augan"),
-        "labels_per_class": spec.labels_per_class,
-        "rare": dict(spec.rare),
-        "rest_unlabeled": spec.rest_unlabeled,
-        "test_size": test_size,
-        "drop_duplicates": drop_duplicates,
-        "classifier": protocol.classifier.name,
-        "steps": steps,
-        "transform": protocol.transform,
-        "gan": protocol.gan_arm.name,
-        "synthetic_fraction": protocol.gan_arm.synthetic_fraction,
-        "base": protocol.gan_arm.base,
-        "gan_steps": gan_steps,
+        "labels_per_class": protocol.labels_per_class,
+        "rare": dict(protocol.rare),
+        "rest_unlabeled": protocol.rest_unlabeled,
+        "test_size": protocol.test_size,
+        "drop_duplicates": protocol.drop_duplicates,
+        "classifier": evaluator.classifier.name,
+        "steps": protocol.steps,
+        "transform": evaluator.transform,
+        "gan": evaluator.gan_arm.name,
+        "synthetic_fraction": evaluator.gan_arm.synthetic_fraction,
+        "base": evaluator.gan_arm.base,
+        "gan_steps": protocol.gan_steps,
         "config": None if config is None else config.to_dict(),
         "candidates": [arm.name for arm in experiment.candidates],
-        "seed": experiment.seed,
+        "seed": protocol.seed,
     }
 
 
@@ -316,38 +202,33 @@ def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
     return f"gain-{data}-{sha256_json(settings)[:8]}"
 
 
-def _run_and_save(
+def _run(
     experiment: GainExperiment,
-    data: EvaluationData,
-    settings: dict[str, Any],
     folder: Path,
+    identity: dict[str, Any],
     leakage: Leakage,
-    num_dropped: int,
-    callback: Callable[[int, str, Mapping[str, Any]], None],
+    callback: OnArm,
 ) -> AugmentationGain:
-    """Run the experiment and write the result and the preview image into a folder.
+    """Run or continue the experiment in a folder, and compare its arms.
 
     Parameters
     ----------
     experiment : GainExperiment
-    data : EvaluationData
-    settings : dict
-        Result of `_settings`.
     folder : Path
-        New folder, or the folder of the same evaluation, which is continued.
+        New folder, or the folder of the same evaluation, which is continued. The preview image is
+        written there too.
+    identity : dict
+        Settings, and the hash of the data, by which the same evaluation is recognized.
     leakage : Leakage
         Near-duplicates among the test images.
-    num_dropped : int
-        Number of test images that were dropped as duplicates.
     callback : callable
-        Called after each newly finished arm with the number of the repeat, the arm, and its
-        metadata.
+        See `OnArm`.
     """
 
     def on_synthetic(subset: LabelSubset, synthetic: Synthetic) -> None:
         write_preview(folder / PREVIEW_FILE, subset, *synthetic)
 
-    log = PredictionLog(folder, {**settings, "data": data.sha256()})
+    log = PredictionLog(folder, identity)
     try:
         predictions = run_experiment(experiment, log, callback, on_synthetic)
         metadata = [log.metadata(repeat, GAN) for repeat in range(experiment.num_repeats)]
@@ -355,42 +236,35 @@ def _run_and_save(
         log.close()
     near_duplicates = np.array([index for index, _, _ in leakage.near_duplicates], np.int64)
     gain = summarize(experiment, predictions, near_duplicates)
-    num_groups = None if data.test_groups is None else len(set(data.test_groups))
-    gain.summary.update(
-        {
-            "num_repeats": experiment.num_repeats,
-            "num_test": len(data.test_labels),
-            "num_test_groups": num_groups,
-            "num_unlabeled": experiment.spec.num_unlabeled(experiment.pool),
-            "class_names": list(data.pool.class_names),
-            "class_counts": experiment.spec.class_counts(data.pool).tolist(),
-            "settings": settings,
-            "selected": [
-                {"gan": row["gan"], "synthetic_fraction": row["synthetic_fraction"]}
-                for row in metadata
-            ]
-            if experiment.candidates
-            else None,
-            "num_dropped_duplicates": num_dropped,
-            "num_near_duplicates": len(leakage.near_duplicates),
-            "near_duplicates": [
-                {
-                    "test": data.test_names[test_index],
-                    "train": data.names[index],
-                    "correlation": correlation,
-                }
-                for test_index, index, correlation in leakage.near_duplicates[
-                    :MAX_LISTED_DUPLICATES
-                ]
-            ],
-            "warnings": _warnings(experiment, data, leakage, num_dropped, gain),
-            "data": data.name,
-            "out": str(folder),
-        }
+    selected = (
+        [{key: row[key] for key in ("gan", "synthetic_fraction")} for row in metadata]
+        if experiment.candidates
+        else None
     )
-    with report_write_errors(folder / EVALUATION_FILE):
-        atomic_write(folder / EVALUATION_FILE, json.dumps(gain.to_dict(), indent=2).encode("utf-8"))
+    gain.summary["selected"] = selected
     return gain
+
+
+def _describe_data(
+    experiment: GainExperiment, data: EvaluationData, leakage: Leakage
+) -> dict[str, Any]:
+    """Return the numbers of images and the near-duplicates of the summary, JSON-able."""
+    num_groups = None if data.test_groups is None else len(set(data.test_groups))
+    listed = leakage.near_duplicates[:MAX_LISTED_DUPLICATES]
+    return {
+        "data": data.name,
+        "num_repeats": experiment.num_repeats,
+        "num_test": len(data.test_labels),
+        "num_test_groups": num_groups,
+        "num_unlabeled": experiment.spec.num_unlabeled(experiment.pool),
+        "class_names": list(data.pool.class_names),
+        "class_counts": experiment.spec.class_counts(data.pool).tolist(),
+        "num_near_duplicates": len(leakage.near_duplicates),
+        "near_duplicates": [
+            {"test": data.test_names[test], "train": data.names[index], "correlation": correlation}
+            for test, index, correlation in listed
+        ],
+    }
 
 
 def _warnings(

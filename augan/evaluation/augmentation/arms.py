@@ -25,6 +25,7 @@ from augan.evaluation.augmentation.training_set import (
     balanced_probabilities,
 )
 from augan.exceptions import ConfigError
+from augan.registry import Registry
 from augan.seeding import child_seed
 
 GAN, ABLATION = "gan", "ablation"
@@ -37,23 +38,43 @@ PIXEL_TRANSFER_FRACTION = 0.5  # synthetic images among the samples of a class, 
 
 @dataclass(frozen=True)
 class Arm:
-    """Way to make a training set from a label subset, without a GAN.
+    """Declaration of an arm without a GAN; implementation: a `BuildTrainingSet`.
 
     Attributes
     ----------
+    name : str
+        Name on the command line and in results.
     label : str
-        Description of the arm in sentences and tables.
-    build : callable
-        Label subset, name of the classic augmentation, and classifier -> training set.
+        Name in sentences and tables, such as "SMOTE + classic".
+    description : str
+        Phrase for the user: what the classifier trains on.
     uses_unlabeled : bool
-        Whether the arm trains on unlabeled images.
+        Whether the arm needs unlabeled images, on which the classifier trains.
+    needs_consistency : bool
+        Whether the arm needs a classifier with consistency training on unlabeled images.
+    is_redundant_if_balanced : bool
+        Whether the arm equals `oversampling` if all classes have the same number of labels. Such an
+        arm then runs only on request.
     """
 
+    name: str
     label: str
-    build: Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
+    description: str
     uses_unlabeled: bool = False
+    needs_consistency: bool = False
+    is_redundant_if_balanced: bool = False
 
 
+BuildTrainingSet = Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
+"""Label subset, name of the classic augmentation, classifier -> training set of an arm.
+
+The training set begins with the labeled images of the subset, in their order.
+"""
+
+ARMS: Registry[Arm, BuildTrainingSet] = Registry("arm", Arm, "augan.evaluation.augmentation.arms")
+
+
+@ARMS.register(Arm("real", "the real images alone", "the real images alone"))
 def _real(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     """Build the arm `real`: the labeled images as they are, without any augmentation."""
     n = len(subset.labels)
@@ -62,11 +83,20 @@ def _real(subset: LabelSubset, transform: str, classifier: Classifier) -> Weight
     )
 
 
+@ARMS.register(
+    Arm(
+        "classic",
+        "classic augmentation",
+        "classic augmentation (--transform), which all following arms apply too",
+        is_redundant_if_balanced=True,
+    )
+)
 def _classic(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     """Build the arm `classic`: the labeled images with classic augmentation."""
     return replace(_real(subset, transform, classifier), transform=transform)
 
 
+@ARMS.register(Arm("oversampling", "oversampling + classic", "every class sampled equally often"))
 def _oversampling(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
@@ -75,6 +105,14 @@ def _oversampling(
     return replace(_classic(subset, transform, classifier), probabilities=probabilities)
 
 
+@ARMS.register(
+    Arm(
+        "class-weights",
+        "class weights + classic",
+        "every class equal in the loss",
+        is_redundant_if_balanced=True,
+    )
+)
 def _class_weights(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
@@ -83,6 +121,14 @@ def _class_weights(
     return replace(_classic(subset, transform, classifier), weights=weights)
 
 
+@ARMS.register(
+    Arm(
+        "smote",
+        "SMOTE + classic",
+        "interpolated images of minority classes (Chawla et al. 2002)",
+        is_redundant_if_balanced=True,
+    )
+)
 def _smote(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     """Build the arm `smote`: oversampling with interpolated images of minority classes (SMOTE).
 
@@ -110,6 +156,13 @@ def _smote(subset: LabelSubset, transform: str, classifier: Classifier) -> Weigh
     )
 
 
+@ARMS.register(
+    Arm(
+        "pixel-transfer",
+        "oversampling + classic + transfer in pixels",
+        "differences between two images, added in pixels to an image of another class",
+    )
+)
 def _pixel_transfer(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
@@ -140,11 +193,26 @@ def _add_pixel_transfer(
     return add_synthetic(training_set, images, classes, PIXEL_TRANSFER_FRACTION)
 
 
+@ARMS.register(
+    Arm(
+        "mixup",
+        "oversampling + classic + mixup",
+        "mixed images with mixed labels (Zhang et al. 2018)",
+    )
+)
 def _mixup(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     """Build the arm `mixup`: oversampling, and batches of mixed images."""
     return replace(_oversampling(subset, transform, classifier), mixup=True)
 
 
+@ARMS.register(
+    Arm(
+        "self-training",
+        "oversampling + classic + self-training",
+        "unlabeled images with pseudo-labels (Lee 2013)",
+        uses_unlabeled=True,
+    )
+)
 def _self_training(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
@@ -178,6 +246,15 @@ def _self_training(
     )
 
 
+@ARMS.register(
+    Arm(
+        "consistency",
+        "oversampling + classic + consistency",
+        "unlabeled images by consistency training (FixMatch, Sohn et al. 2020)",
+        uses_unlabeled=True,
+        needs_consistency=True,
+    )
+)
 def _consistency(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
@@ -185,34 +262,20 @@ def _consistency(
     return replace(_oversampling(subset, transform, classifier), unlabeled=subset.unlabeled)
 
 
+@ARMS.register(
+    Arm(
+        "consistency-transfer",
+        "oversampling + classic + consistency + transfer in pixels",
+        "consistency and pixel-transfer together",
+        uses_unlabeled=True,
+        needs_consistency=True,
+    )
+)
 def _consistency_transfer(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
     """Build the arm `consistency-transfer`: the arm `consistency` plus transfer in pixels."""
     return _add_pixel_transfer(_consistency(subset, transform, classifier), subset)
-
-
-ARMS: dict[str, Arm] = {
-    "real": Arm("the real images alone", _real),
-    "classic": Arm("classic augmentation", _classic),
-    "oversampling": Arm("oversampling + classic", _oversampling),
-    "class-weights": Arm("class weights + classic", _class_weights),
-    "smote": Arm("SMOTE + classic", _smote),
-    "pixel-transfer": Arm("oversampling + classic + transfer in pixels", _pixel_transfer),
-    "mixup": Arm("oversampling + classic + mixup", _mixup),
-    "self-training": Arm("oversampling + classic + self-training", _self_training, True),
-    "consistency": Arm("oversampling + classic + consistency", _consistency, True),
-    "consistency-transfer": Arm(
-        "oversampling + classic + consistency + transfer in pixels", _consistency_transfer, True
-    ),
-}
-"""Name -> arm without a GAN."""
-
-REDUNDANT_IF_BALANCED = ("classic", "class-weights", "smote")
-"""Arms that equal oversampling if all classes have the same number of labels."""
-
-NEEDS_CONSISTENCY = ("consistency", "consistency-transfer")
-"""Arms for classifiers with consistency training on unlabeled images."""
 
 
 def default_base(has_unlabeled: bool, supports_consistency: bool) -> str:
@@ -253,31 +316,45 @@ def select_arms(
         An arm does not exist or cannot run, or no arm without a GAN remains.
     """
     eligible = [
-        name
-        for name, arm in ARMS.items()
+        arm.name
+        for arm in ARMS
         if (has_unlabeled or not arm.uses_unlabeled)
-        and (supports_consistency or name not in NEEDS_CONSISTENCY)
+        and (supports_consistency or not arm.needs_consistency)
     ]
     if names is None:
-        requested = [arm for arm in eligible if is_imbalanced or arm not in REDUNDANT_IF_BALANCED]
+        requested = [
+            name
+            for name in eligible
+            if is_imbalanced or not ARMS.get(name).is_redundant_if_balanced
+        ]
     else:
-        requested = [arm for arm in names if arm not in (GAN, ABLATION)]
-    unknown = [arm for arm in requested if arm not in ARMS]
-    if unknown:
-        raise ConfigError(f"unknown arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
-    ineligible = [arm for arm in requested if arm not in eligible]
-    if ineligible:
-        needs = " and --classifier cnn" if ineligible[0] in NEEDS_CONSISTENCY else ""
-        raise ConfigError(
-            f"the arm {ineligible[0]} needs unlabeled images{needs}; choose from "
-            f"{', '.join(eligible)}"
-        )
+        requested = requested_baselines(names)
+    for name in requested:
+        if name not in eligible:
+            needs = " and --classifier cnn" if ARMS.get(name).needs_consistency else ""
+            raise ConfigError(
+                f"the arm {name} needs unlabeled images{needs}; choose from {', '.join(eligible)}"
+            )
+    return (*(name for name in eligible if name in requested), GAN, ABLATION)
+
+
+def requested_baselines(names: Sequence[str]) -> list[str]:
+    """Return the arms without a GAN among requested names, which may contain `GAN` and `ABLATION`.
+
+    Raises
+    ------
+    ConfigError
+        An arm does not exist, or no arm without a GAN remains.
+    """
+    requested = [name for name in names if name not in (GAN, ABLATION)]
+    for name in requested:
+        ARMS.get(name)
     if not requested:
         raise ConfigError(
             "the GAN arm needs an arm to be compared with; name at least one arm of "
-            f"{', '.join(eligible)}"
+            f"{', '.join(ARMS.names())}"
         )
-    return (*(arm for arm in eligible if arm in requested), GAN, ABLATION)
+    return requested
 
 
 def add_synthetic(

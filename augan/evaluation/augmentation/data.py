@@ -174,7 +174,7 @@ def load_evaluation_data(
         The data cannot be read, is a table, has fewer than two classes, or its parts do not fit
         each other or share a group.
     ConfigError
-        `test_size` is not between 0 and 1, or the dataset has a test part already.
+        `test_size` is given, but the dataset has a test part already.
     """
     train = load_dataset(data, groups=groups)
     if isinstance(train.images, Table):
@@ -259,7 +259,7 @@ def _split(
     DataError
         There is no test part, or a class keeps too few training images.
     ConfigError
-        `test_size` is not between 0 and 1, or there is a test part already.
+        `test_size` is given, but there is a test part already.
     """
     if test_size is None:
         try:
@@ -268,8 +268,6 @@ def _split(
             raise DataError(
                 f"{error}; or hold out a fraction of the images with --test-size 0.3"
             ) from error
-    if not 0 < test_size < 1:
-        raise ConfigError(f"--test-size must lie between 0 and 1, but is {test_size:g}; try 0.3")
     try:
         load_dataset(data, subset="test")
     except DataError:

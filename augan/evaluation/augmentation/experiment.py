@@ -1,4 +1,4 @@
-"""Gain experiment: training and comparison of all arms over repeated label subsets.
+"""Gain experiment: training and test of all arms over repeated label subsets.
 
 An arm is one way to make a training set from labeled images; the GAN arm adds synthetic images. The
 GAN arm and its fraction of synthetic images may be selected within each repeat by nested
@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, add_synthetic
-from augan.evaluation.augmentation.protocol import (
-    EvaluationProtocol,
+from augan.evaluation.augmentation.evaluator import (
+    ArmEvaluator,
     Synthetic,
     classification_metrics,
 )
@@ -28,8 +28,7 @@ from augan.evaluation.augmentation.subsets import (
 )
 from augan.evaluation.augmentation.synthetic import GanArm, generate_synthetic
 from augan.exceptions import ConfigError, RunInterruptedError
-from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, PairedComparison
-from augan.seeding import child_rng, child_seed
+from augan.seeding import child_seed
 
 FRACTIONS = (0.25, 0.5, 0.75)  # synthetic fractions to select from, in addition to 0
 _NUM_FOLDS = 3  # folds of the selection, fewer for classes of few labels
@@ -46,7 +45,7 @@ class GainExperiment:
         Training images.
     spec : SubsetSpec
         Number of labeled images in a subset.
-    protocol : EvaluationProtocol
+    evaluator : ArmEvaluator
         Classifier, GAN arm and test images.
     test_labels : ndarray of int [m]
         Classes of the test images; every class occurs.
@@ -56,7 +55,7 @@ class GainExperiment:
         Number of label subsets, at least 2.
     seed : int
     candidates : tuple of GanArm
-        GAN arms to select from within each repeat. Empty: `protocol.gan_arm` without selection.
+        GAN arms to select from within each repeat. Empty: `evaluator.gan_arm` without selection.
     test_groups : ndarray [m] or None
         Group of each test image, such as the object it shows. None: each image is a group of its
         own.
@@ -64,7 +63,7 @@ class GainExperiment:
 
     pool: LabelPool
     spec: SubsetSpec
-    protocol: EvaluationProtocol
+    evaluator: ArmEvaluator
     test_labels: np.ndarray
     arms: tuple[str, ...]
     num_repeats: int
@@ -79,7 +78,7 @@ class GainExperiment:
         The ablation (the base arm alone) is a baseline unless it equals another arm: an advantage
         that the GAN arm owes to its base arm is not a gain of the synthetic images.
         """
-        is_copy = self.protocol.gan_arm.base in self.arms and not self.candidates
+        is_copy = self.evaluator.gan_arm.base in self.arms and not self.candidates
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
 
     @property
@@ -92,47 +91,18 @@ class GainExperiment:
 
         For the GAN arm and the ablation, the base arm decides.
         """
-        bases = [gan_arm.base for gan_arm in self.candidates] or [self.protocol.gan_arm.base]
-        return any(ARMS[base].uses_unlabeled for base in ([arm] if arm in ARMS else bases))
+        bases = [gan_arm.base for gan_arm in self.candidates] or [self.evaluator.gan_arm.base]
+        return any(ARMS.get(base).uses_unlabeled for base in ([arm] if arm in ARMS else bases))
 
     def label(self, arm: str) -> str:
         """Return the description of an arm in sentences and tables, such as "SMOTE + classic"."""
         if arm in ARMS:
-            return ARMS[arm].label
+            return ARMS.get(arm).label
         if arm == GAN:
             return "with synthetic images"
         if self.candidates:
             return NO_SYNTHETIC
-        return ARMS[self.protocol.gan_arm.base].label
-
-
-@dataclass(frozen=True)
-class AugmentationGain:
-    """Result of an evaluation of augmentation: the gain of the GAN arm over the baselines.
-
-    Attributes
-    ----------
-    sentence : str
-        The gain with its 95 % interval, in percentage points, or the lack of evidence for a gain.
-    arms : list of dict
-        Mean metrics of each arm over the repeats, and the difference of the GAN arm to the arm.
-    summary : dict
-        `gain` in balanced accuracy (a fraction, not percent) with `low` and `high` of its interval,
-        `significant`, `best_baseline`, and all settings.
-    """
-
-    sentence: str
-    arms: list[dict[str, Any]]
-    summary: dict[str, Any]
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether the GAN arm beats every baseline: all 95 % intervals lie above 0."""
-        return bool(self.summary["significant"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON-able values, as in `evaluation.json`."""
-        return {"sentence": self.sentence, "arms": self.arms, "summary": self.summary}
+        return ARMS.get(self.evaluator.gan_arm.base).label
 
 
 def run_experiment(
@@ -195,21 +165,21 @@ def _run_repeat(
         return
     subset = sample_subset(experiment.pool, experiment.spec, experiment.seed, repeat)
     for arm in missing:
-        protocol, metadata = experiment.protocol, {}
+        evaluator, metadata = experiment.evaluator, {}
         if arm in (GAN, ABLATION) and experiment.candidates:
             gan_arm = _selected_gan_arm(experiment, subset, log)
-            protocol = replace(protocol, gan_arm=gan_arm)
+            evaluator = replace(evaluator, gan_arm=gan_arm)
             metadata = {
                 "gan": gan_arm.name,
                 "synthetic_fraction": gan_arm.synthetic_fraction,
             }
         # The ablation equals its base arm: reuse the predictions of the base arm.
-        predicted = log.get(repeat, protocol.gan_arm.base) if arm == ABLATION else None
+        predicted = log.get(repeat, evaluator.gan_arm.base) if arm == ABLATION else None
         if predicted is None:
-            training_set, synthetic = protocol.training_set(arm, subset)
+            training_set, synthetic = evaluator.training_set(arm, subset)
             if synthetic is not None and repeat == 0:
                 on_synthetic(subset, synthetic)
-            predicted = protocol.predict(training_set, subset)
+            predicted = evaluator.predict(training_set, subset)
         num_classes = len(experiment.pool.class_names)
         metadata |= classification_metrics(predicted, experiment.test_labels, num_classes)
         log.add(repeat, arm, predicted, metadata)
@@ -228,11 +198,11 @@ def _selected_gan_arm(
             metadata = log.metadata(subset.repeat, arm)
             gan_arm = next(c for c in experiment.candidates if c.name == metadata["gan"])
             return replace(gan_arm, synthetic_fraction=metadata["synthetic_fraction"])
-    return select_synthetic_fraction(experiment.protocol, experiment.candidates, subset)
+    return select_synthetic_fraction(experiment.evaluator, experiment.candidates, subset)
 
 
 def select_synthetic_fraction(
-    protocol: EvaluationProtocol, candidates: Sequence[GanArm], subset: LabelSubset
+    evaluator: ArmEvaluator, candidates: Sequence[GanArm], subset: LabelSubset
 ) -> GanArm:
     """Select the GAN arm and the synthetic fraction by cross-validation within a label subset.
 
@@ -241,7 +211,7 @@ def select_synthetic_fraction(
 
     Parameters
     ----------
-    protocol : EvaluationProtocol
+    evaluator : ArmEvaluator
         Classifier and classic augmentation. The test images have no influence.
     candidates : sequence of GanArm
     subset : LabelSubset
@@ -276,10 +246,10 @@ def select_synthetic_fraction(
             images=subset.images[train],
             labels=subset.labels[train],
         )
-        inner_protocol = replace(protocol, test_images=subset.images[validation])
+        inner_evaluator = replace(evaluator, test_images=subset.images[validation])
         for number, candidate in enumerate(candidates):
             by_fraction = _score_fractions(
-                inner_protocol, candidate, inner, subset.labels[validation]
+                inner_evaluator, candidate, inner, subset.labels[validation]
             )
             for fraction, score in by_fraction.items():
                 scores.setdefault((number, fraction), []).append(score)
@@ -290,7 +260,7 @@ def select_synthetic_fraction(
 
 
 def _score_fractions(
-    protocol: EvaluationProtocol, arm: GanArm, subset: LabelSubset, test_labels: np.ndarray
+    evaluator: ArmEvaluator, arm: GanArm, subset: LabelSubset, test_labels: np.ndarray
 ) -> dict[float, float]:
     """Return the balanced accuracy of a GAN arm for each synthetic fraction, 0 included.
 
@@ -298,7 +268,7 @@ def _score_fractions(
 
     Parameters
     ----------
-    protocol : EvaluationProtocol
+    evaluator : ArmEvaluator
         Classifier, and the images to classify as `test_images`.
     arm : GanArm
     subset : LabelSubset
@@ -306,7 +276,7 @@ def _score_fractions(
     test_labels : ndarray of int [m]
         Classes of the images to classify.
     """
-    base = ARMS[arm.base].build(subset, protocol.transform, protocol.classifier)
+    base = ARMS.load(arm.base)(subset, evaluator.transform, evaluator.classifier)
     images, labels = generate_synthetic(arm, subset)
     training_sets = {0.0: base}
     training_sets |= {
@@ -314,164 +284,7 @@ def _score_fractions(
     }
     scores = {}
     for fraction, training_set in training_sets.items():
-        predicted = protocol.predict(training_set, subset)
+        predicted = evaluator.predict(training_set, subset)
         metrics = classification_metrics(predicted, test_labels, subset.num_classes)
         scores[fraction] = metrics["balanced_accuracy"]
     return scores
-
-
-def summarize(
-    experiment: GainExperiment, predictions: Mapping[str, np.ndarray], near_duplicates: np.ndarray
-) -> AugmentationGain:
-    """Compare the GAN arm with the baselines, given the predictions of all arms.
-
-    Parameters
-    ----------
-    experiment : GainExperiment
-    predictions : mapping of str to ndarray of int [R, m]
-        Arm -> predicted classes, the result of `run_experiment`.
-    near_duplicates : ndarray of int
-        Indices of test images that resemble training images. The summary also holds the gain
-        without these images, if every class keeps a test image.
-
-    Returns
-    -------
-    AugmentationGain
-        The summary has no settings yet.
-    """
-    everything = np.ones(len(experiment.test_labels), bool)
-    bootstrap = _bootstrap(experiment, predictions, everything)
-    comparison = bootstrap.compare(GAN, experiment.baselines)
-    labeled_only = [arm for arm in experiment.baselines if not experiment.uses_unlabeled(arm)]
-    over_labeled = None
-    if 0 < len(labeled_only) < len(experiment.baselines):
-        over_labeled = bootstrap.compare(GAN, labeled_only)
-    kept = everything.copy()
-    kept[near_duplicates] = False
-    num_classes = len(experiment.pool.class_names)
-    has_all_classes = len(np.unique(experiment.test_labels[kept])) == num_classes
-    without = None
-    if len(near_duplicates) and has_all_classes:
-        without = _bootstrap(experiment, predictions, kept).compare(GAN, experiment.baselines)
-    summary = {
-        "metric": "balanced accuracy",
-        "significant": comparison.is_significant,
-        "gain": comparison.interval.value,
-        "low": comparison.interval.low,
-        "high": comparison.interval.high,
-        "best_baseline": comparison.best_baseline,
-        "gain_over_labeled_only": None if over_labeled is None else _to_dict(over_labeled),
-        "without_near_duplicates": None if without is None else _to_dict(without),
-    }
-    arms = []
-    for arm in experiment.arms:
-        difference = bootstrap.difference(GAN, arm) if arm != GAN else None
-        arms.append(_summarize_arm(experiment, arm, predictions[arm], difference))
-    label = experiment.label(comparison.best_baseline)
-    return AugmentationGain(sentence(comparison, label), arms, summary)
-
-
-def _bootstrap(
-    experiment: GainExperiment, predictions: Mapping[str, np.ndarray], kept: np.ndarray
-) -> BootstrapComparison:
-    """Return the paired bootstrap of all arms over some of the test images.
-
-    Parameters
-    ----------
-    experiment : GainExperiment
-    predictions : mapping of str to ndarray of int [R, m]
-        Arm -> predicted classes.
-    kept : ndarray of bool [m]
-        Test images that count.
-    """
-    labels = experiment.test_labels[kept]
-    correct = {arm: predictions[arm][:, kept] == labels for arm in experiment.arms}
-    groups = None if experiment.test_groups is None else experiment.test_groups[kept]
-    rng = child_rng(experiment.seed, "lift", "bootstrap")
-    return BootstrapComparison(correct, labels, rng, groups=groups)
-
-
-def _summarize_arm(
-    experiment: GainExperiment,
-    arm: str,
-    predictions: np.ndarray,
-    difference: ConfidenceInterval | None,
-) -> dict[str, Any]:
-    """Return the JSON-able entry of an arm in the result: its metrics as means over the repeats.
-
-    Parameters
-    ----------
-    experiment : GainExperiment
-    arm : str
-    predictions : ndarray of int [R, m]
-        Predicted classes of the arm.
-    difference : ConfidenceInterval or None
-        Balanced accuracy of the GAN arm minus that of the arm; None for the GAN arm.
-    """
-    class_names = experiment.pool.class_names
-    metrics = [
-        classification_metrics(predicted, experiment.test_labels, len(class_names))
-        for predicted in predictions
-    ]
-    values = np.array([of_repeat["balanced_accuracy"] for of_repeat in metrics])
-    recall = np.mean([of_repeat["recall"] for of_repeat in metrics], axis=0)
-    return {
-        "arm": arm,
-        "label": _row_label(experiment, arm),
-        "balanced_accuracy": float(values.mean()),
-        "std": float(values.std(ddof=1)),
-        "by_repeat": values.tolist(),
-        "accuracy": float(np.mean([of_repeat["accuracy"] for of_repeat in metrics])),
-        "macro_f1": float(np.mean([of_repeat["macro_f1"] for of_repeat in metrics])),
-        "recall": dict(zip(class_names, recall.tolist())),
-        "uses_unlabeled": experiment.has_unlabeled
-        if arm == GAN
-        else experiment.uses_unlabeled(arm),
-        "gan_minus_arm": None if difference is None else difference.to_dict(),
-    }
-
-
-def _row_label(experiment: GainExperiment, arm: str) -> str:
-    """Return the description of an arm in a table, in which all arms differ."""
-    # In a table, the ablation needs a label different from that of its base arm.
-    label = experiment.label(arm)
-    return label if arm != ABLATION or label == NO_SYNTHETIC else f"{label}, {NO_SYNTHETIC}"
-
-
-def _to_dict(comparison: PairedComparison) -> dict[str, Any]:
-    """Return a comparison with baselines as JSON-able values."""
-    return {
-        **comparison.interval.to_dict(),
-        "best_baseline": comparison.best_baseline,
-        "significant": comparison.is_significant,
-    }
-
-
-def sentence(comparison: PairedComparison, label: str) -> str:
-    """Return the gain in one sentence, in percentage points of balanced accuracy.
-
-    Parameters
-    ----------
-    comparison : PairedComparison
-        Difference of the GAN arm to the baselines.
-    label : str
-        Description of the best baseline.
-    """
-    interval = comparison.interval
-    points = f"{format_points(interval.value)} points"
-    points += f" [{_format_bound(interval.low)}, {_format_bound(interval.high)}]"
-    if comparison.is_significant:
-        return f"gain of {points} over {label}, on new images like these"
-    return f"no evidence of benefit: {points} against {label}, on new images like these"
-
-
-def format_points(fraction: float) -> str:
-    """Return a difference of fractions in percentage points with a sign: 0.012 becomes "+1.2"."""
-    return f"{100 * fraction:+.1f}"
-
-
-def _format_bound(fraction: float) -> str:
-    """Return a bound of an interval in percentage points, with more digits if close to 0."""
-    # A bound just above 0 must not be printed as 0, because the significance depends on it.
-    digits = 1 if abs(fraction) >= 0.0005 else 3
-    return f"{100 * fraction:.{digits}f}"

@@ -1,8 +1,5 @@
 """GAN arms of an evaluation of augmentation, one for each augmentation method."""
 
-from collections.abc import Callable
-from functools import partial
-
 from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
@@ -14,7 +11,10 @@ DEFAULT_GAN_ARM = "transfer"
 
 
 def gan_arm(
-    steps: int | None = None, config: Config | None = None, method: str = "sample"
+    method: str = DEFAULT_GAN_ARM,
+    steps: int | None = None,
+    config: Config | None = None,
+    base: str = "oversampling",
 ) -> GanArm:
     """Return the arm that trains a `GANOverSampler` on each label subset.
 
@@ -23,13 +23,15 @@ def gan_arm(
 
     Parameters
     ----------
+    method : str
+        Name of the augmentation method, a key of `AUGMENTATION_METHODS`; also the name of the arm.
     steps : int or None
         Training steps of the GAN or autoencoder. None: the number in `config`, or else the default
         of `GANOverSampler`.
     config : Config or None
         Settings of the training. None: the defaults.
-    method : str
-        Name of the augmentation method, a key of `AUGMENTATION_METHODS`; also the name of the arm.
+    base : str
+        Arm that the synthetic images are added to, a name in `ARMS`.
     """
     settings = None if config is None else config.replace(training__max_minutes=None)
 
@@ -47,10 +49,11 @@ def gan_arm(
             random_state=child_seed(subset.seed, "gan"),
         )
 
-    return GanArm(method, make_sampler)
+    return GanArm(method, make_sampler, base=base)
 
 
-GAN_ARMS: dict[str, Callable[..., GanArm]] = {
-    method: partial(gan_arm, method=method) for method in AUGMENTATION_METHODS
-}
-"""Name -> function of the steps and the settings of the GAN (None: defaults) -> GAN arm."""
+def gan_arms(
+    steps: int | None = None, config: Config | None = None, base: str = "oversampling"
+) -> tuple[GanArm, ...]:
+    """Return a GAN arm for each registered augmentation method; see `gan_arm`."""
+    return tuple(gan_arm(method, steps, config, base) for method in AUGMENTATION_METHODS)

@@ -1,137 +1,148 @@
-"""Evaluation protocol: the classifier, the GAN arm and the test images that all repeats share.
+"""Protocol of an evaluation of augmentation: all options of the user, checked before any data."""
 
-An arm is one way to make a training set from labeled images: with or without synthetic images. A
-repeat is one random selection of labeled images, on which all arms train.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from sklearn.metrics import f1_score
-
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, add_synthetic
-from augan.evaluation.augmentation.subsets import LabelSubset
-from augan.evaluation.augmentation.synthetic import GanArm, generate_synthetic
-from augan.evaluation.augmentation.training_set import Classifier, WeightedTrainingSet
+from augan.augment.transforms import TRANSFORMS
+from augan.config import Config
+from augan.evaluation.augmentation.arms import requested_baselines
+from augan.evaluation.augmentation.subsets import SubsetSpec
+from augan.evaluation.augmentation.synthetic import GanArm
+from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
-from augan.seeding import child_seed
+from augan.metrics.statistics import MIN_REPEATS
 
-Synthetic = tuple[np.ndarray, np.ndarray]
-"""Synthetic images `[m, S, S, C]` and their classes `[m]`."""
+CLASSIFIERS = ("cnn", "logistic", "forest")
+DEFAULT_REPEATS = 20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationProtocol:
-    """Settings of an evaluation that are the same for all arms and repeats.
+    """Options of `augan.evaluate_augmentation`, all of which have a default.
 
     Attributes
     ----------
-    classifier : Classifier
+    labels_per_class : int or None
+        Labeled images of each class in a repeat, at least 2. None: all images.
+    rare : mapping of str to int
+        Rare classes and their number of labeled images, in place of `labels_per_class`. Default: no
+        rare class.
+    rest_unlabeled : bool
+        Whether the remaining training images stay in the subset without their labels.
+    test_size : float or None
+        Fraction of each class held out for the test, between 0 and 1, where the dataset has no test
+        part. None: the dataset has a test part.
+    groups : path or None
+        CSV file with the columns `path` and `group`, where several images show one object. All
+        images of a group are on one side of the split, and the interval counts groups, not images.
+        None: each image is a group of its own.
+    classifier : {"cnn", "logistic", "forest"} or Classifier
         The classifier that every arm trains.
-    transform : str
-        Classic augmentation of all arms except `real`, a key of
-        `augan.augment.transforms.TRANSFORMS`.
-    gan_arm : GanArm
-        The source of synthetic images and their fraction in the training set.
-    test_images : ndarray [m, S, S, C]
-        Prepared real images that no arm trains on.
+    steps : int or None
+        Training steps of the classifier "cnn", equal in all arms. None: the default of
+        `augan.evaluation.augmentation.cnn`.
+    transform : str or None
+        Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
+        otherwise `shift-flip`.
+    repeats : int
+        Number of repeats, at least 2. Each repeat samples another label subset and trains a new GAN
+        and new classifiers.
+    arms : sequence of str or None
+        Arms without a GAN, see `augan.evaluation.augmentation.arms`. None: all arms that the data
+        and the classifier allow.
+    gan : GanArm or None
+        The GAN arm. None: the augmentation method "transfer", see
+        `augan.evaluation.augmentation.gan_arms`.
+    gan_steps, config : int, Config, or None
+        Training steps and settings of the GAN. `training.max_minutes` has no effect. Without
+        `gan_steps` and without steps in `config`, `GANOverSampler` chooses the number of steps.
+    synthetic_fraction : float or None
+        Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
+        None: the fraction of the GAN arm, 0.5 by default.
+    tune_fraction : bool
+        Whether to select the GAN arm and `synthetic_fraction` (0 included) by cross-validation
+        within each repeat.
+    drop_duplicates : bool
+        Whether to drop test images that equal training images, instead of refusing such images.
+    seed : int
+        Seed of all random numbers.
+
+    Raises
+    ------
+    ConfigError
+        An option is invalid, or two options contradict each other.
+
+    Examples
+    --------
+    >>> EvaluationProtocol(labels_per_class=20, rare={"coat": 8}).repeats
+    20
     """
 
-    classifier: Classifier
-    transform: str
-    gan_arm: GanArm
-    test_images: np.ndarray
+    labels_per_class: int | None = None
+    rare: Mapping[str, int] = field(default_factory=dict)
+    rest_unlabeled: bool = False
+    test_size: float | None = None
+    groups: str | Path | None = None
+    classifier: str | Classifier = "cnn"
+    steps: int | None = None
+    transform: str | None = None
+    repeats: int = DEFAULT_REPEATS
+    arms: Sequence[str] | None = None
+    gan: GanArm | None = None
+    gan_steps: int | None = None
+    synthetic_fraction: float | None = None
+    tune_fraction: bool = False
+    config: Config | None = None
+    drop_duplicates: bool = False
+    seed: int = 0
 
-    def training_set(
-        self, arm: str, subset: LabelSubset
-    ) -> tuple[WeightedTrainingSet, Synthetic | None]:
-        """Build the training set of an arm, and the synthetic images if the arm uses some.
+    def __post_init__(self) -> None:
+        self.subset_spec()  # checks the numbers of labels
+        self._check_training()
+        if self.test_size is not None and not 0 < self.test_size < 1:
+            raise ConfigError(
+                f"--test-size must lie between 0 and 1, but is {self.test_size:g}; try 0.3"
+            )
+        if self.repeats < MIN_REPEATS:
+            raise ConfigError(
+                f"--repeats must be {MIN_REPEATS} or more, but is {self.repeats}; the default is "
+                f"{DEFAULT_REPEATS}"
+            )
+        if self.arms is not None:
+            requested_baselines(self.arms)
+        if self.synthetic_fraction is None:
+            return
+        if not 0 <= self.synthetic_fraction <= 1:
+            raise ConfigError(
+                f"--synthetic-fraction must lie between 0 and 1, but is {self.synthetic_fraction:g}"
+            )
+        if self.tune_fraction:
+            raise ConfigError(
+                "--tune-fraction selects the synthetic fraction; leave out one of "
+                "--synthetic-fraction and --tune-fraction"
+            )
 
-        The GAN arm trains its GAN here.
+    def subset_spec(self) -> SubsetSpec:
+        """Return the specification of the label subset of each repeat."""
+        return SubsetSpec(self.labels_per_class, dict(self.rare), self.rest_unlabeled)
 
-        Parameters
-        ----------
-        arm : str
-            A key of `ARMS`, "gan" or "ablation".
-        subset : LabelSubset
-            Labeled images of the repeat.
-
-        Returns
-        -------
-        training_set : WeightedTrainingSet
-        synthetic : tuple of ndarray, or None
-            Synthetic images `[k, S, S, C]` and their classes `[k]`. None: the arm uses no synthetic
-            images.
-
-        Raises
-        ------
-        ConfigError
-            The arm does not exist.
-        DataError
-            The sampler of the GAN arm returned unsuitable images.
-        """
-        if arm not in (*ARMS, GAN, ABLATION):
-            names = ", ".join((*ARMS, GAN, ABLATION))
-            raise ConfigError(f"unknown arm '{arm}'; choose from {names}")
-        base = arm if arm in ARMS else self.gan_arm.base
-        training_set = ARMS[base].build(subset, self.transform, self.classifier)
-        if arm != GAN or not self.gan_arm.synthetic_fraction:
-            return training_set, None  # a fraction of 0 needs no synthetic images
-        images, labels = generate_synthetic(self.gan_arm, subset)
-        fraction = self.gan_arm.synthetic_fraction
-        return add_synthetic(training_set, images, labels, fraction), (images, labels)
-
-    def predict(self, training_set: WeightedTrainingSet, subset: LabelSubset) -> np.ndarray:
-        """Train a classifier and return its predicted class of each test image, int64 `[m]`.
-
-        The seed depends on the subset only, so that arms differ by their training sets alone.
-
-        Parameters
-        ----------
-        training_set : WeightedTrainingSet
-            Training set of one arm.
-        subset : LabelSubset
-            Subset that the training set was built from.
-        """
-        predict = self.classifier.train(training_set, child_seed(subset.seed, "classifier"))
-        return predict(self.test_images).argmax(axis=1).astype(np.int64)
-
-
-def default_transform(side: int) -> str:
-    """Return the name of the default classic augmentation for images of a side in pixels.
-
-    Images of up to 8 pixels usually show characters, whose class a horizontal flip may change: the
-    default is "shift", and "shift-flip" for larger images.
-    """
-    return "shift" if side <= 8 else "shift-flip"
-
-
-def classification_metrics(
-    predicted: np.ndarray, labels: np.ndarray, num_classes: int
-) -> dict[str, Any]:
-    """Compute the metrics of predicted classes, each from 0 to 1.
-
-    Parameters
-    ----------
-    predicted, labels : ndarray of int [m]
-        Predicted and true classes of the test images. Every class must occur in `labels`.
-    num_classes : int
-
-    Returns
-    -------
-    dict
-        `balanced_accuracy` (the mean recall), `accuracy`, `macro_f1`, and `recall`, a list with the
-        recall of each class.
-    """
-    correct = predicted == labels
-    recall = [float(correct[labels == label].mean()) for label in range(num_classes)]
-    f1 = f1_score(
-        labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0
-    )
-    return {
-        "balanced_accuracy": float(np.mean(recall)),
-        "accuracy": float(correct.mean()),
-        "macro_f1": float(f1),
-        "recall": recall,
-    }
+    def _check_training(self) -> None:
+        """Raise ConfigError for an invalid classifier, transform or number of training steps."""
+        for option, number in (("--steps", self.steps), ("--gan-steps", self.gan_steps)):
+            if number is not None and number < 1:
+                raise ConfigError(f"{option} must be 1 or more, but is {number}")
+        if isinstance(self.classifier, str):
+            if self.classifier not in CLASSIFIERS:
+                raise ConfigError(
+                    f"unknown classifier '{self.classifier}'; choose one of "
+                    f"{', '.join(CLASSIFIERS)}"
+                )
+            if self.steps is not None and self.classifier != "cnn":
+                raise ConfigError(
+                    f"--steps requires --classifier cnn; the classifier is {self.classifier}"
+                )
+        if self.transform is not None and self.transform not in TRANSFORMS:
+            raise ConfigError(
+                f"unknown transform '{self.transform}'; choose one of {', '.join(TRANSFORMS)}"
+            )

@@ -43,6 +43,8 @@ class LabelPool:
 class SubsetSpec:
     """Specification of a label subset: the number of labeled and unlabeled images.
 
+    Raises ConfigError if a number of labeled images is below 2.
+
     Attributes
     ----------
     labels_per_class : int or None
@@ -61,24 +63,28 @@ class SubsetSpec:
     rest_unlabeled: bool = False
     max_unlabeled: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.labels_per_class is not None:
+            _check_count("--labels-per-class", self.labels_per_class)
+        for name, count in self.rare.items():
+            _check_count(f"--rare {name}", count)
+
     def class_counts(self, pool: LabelPool) -> np.ndarray:
         """Return the number of labeled images of each class in a subset of a pool, int `[K]`.
 
         Raises
         ------
         ConfigError
-            A number is below 2, or two entries of `rare` mean the same class.
+            Two entries of `rare` mean the same class.
         DataError
             A class does not exist or has too few images.
         """
         available = np.bincount(pool.labels, minlength=len(pool.class_names))
         counts = available.copy()
         if self.labels_per_class is not None:
-            _check_count("--labels-per-class", self.labels_per_class)
             counts = np.full_like(available, self.labels_per_class)
         names: dict[int, str] = {}
         for name, count in self.rare.items():
-            _check_count(f"--rare {name}", count)
             label = resolve_class(name, pool.class_names)
             if label in names:
                 raise ConfigError(
@@ -160,7 +166,7 @@ def sample_subset(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> 
     Raises
     ------
     ConfigError
-        A number in the specification is invalid.
+        Two numbers of the specification are of the same class.
     DataError
         A class does not exist or has too few images.
     """

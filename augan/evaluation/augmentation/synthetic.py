@@ -50,7 +50,7 @@ class GanArm:
         Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
         0: no synthetic images are generated.
     base : str
-        Arm that the synthetic images are added to, a key of `ARMS`. The base alone is the ablation.
+        Arm that the synthetic images are added to, a name in `ARMS`; alone it is the ablation.
     """
 
     name: str

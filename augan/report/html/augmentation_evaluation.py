@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
+from augan.evaluation.augmentation.result import AugmentationGain, format_points
 from augan.io.layout import PREVIEW_FILE, REPORT_FILE
 from augan.report.html.base import (
     data_uri,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
@@ -22,7 +23,7 @@ from augan_cli.output import print_result
 if TYPE_CHECKING:
     from augan.bundle import Bundle
     from augan.config import Config
-    from augan.evaluation.augmentation.experiment import AugmentationGain
+    from augan.evaluation.augmentation.result import AugmentationGain
 
 EXIT_NO_GAIN = 1
 
@@ -155,7 +156,19 @@ _NewOrResumed = Annotated[
 ]
 
 
-@evaluate.command("augmentation")
+class _CommandWithArms(TyperCommand):
+    """Command whose help ends with the registered arms, which are read for the help only."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help with the names and descriptions of all arms."""
+        from augan.evaluation.augmentation.arms import ARMS
+
+        arms = [f"{name}: {description}" for name, description in ARMS.describe().items()]
+        self.epilog = "Arms without a GAN. " + "; ".join(arms) + "."
+        super().format_help(ctx, formatter)
+
+
+@evaluate.command("augmentation", cls=_CommandWithArms)
 @handle_errors
 def augmentation(
     data: _Data,
@@ -187,12 +200,12 @@ def augmentation(
     of a gain.
     """
     from augan.evaluation.augmentation.api import evaluate_augmentation
+    from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.io.layout import RUNS_FOLDER
     from augan_cli.progress import ExperimentProgress
 
     bundle = None if model is None else resolve_bundle(model, "generator", "classes")
-    gain = evaluate_augmentation(
-        data,
+    protocol = EvaluationProtocol(
         labels_per_class=labels_per_class,
         rare=parse_rare(rare or []),
         rest_unlabeled=rest_unlabeled,
@@ -209,6 +222,10 @@ def augmentation(
         config=None if bundle is None else _config(bundle),
         drop_duplicates=drop_duplicates,
         seed=seed,
+    )
+    gain = evaluate_augmentation(
+        data,
+        protocol,
         out=out,
         runs_dir=RUNS_FOLDER if bundle is None else bundle.saved_path().parent,
         callback=ExperimentProgress(repeats),

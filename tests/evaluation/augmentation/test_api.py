@@ -12,6 +12,7 @@ from augan.data.datasets import digits
 from augan.evaluation.augmentation.api import evaluate_augmentation
 from augan.evaluation.augmentation.arms import select_arms
 from augan.evaluation.augmentation.data import load_evaluation_data
+from augan.evaluation.augmentation.protocol import EvaluationProtocol
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import write_png
@@ -81,8 +82,9 @@ def evaluate(data, out, generate=noise, **options):
         "arms": ARMS,
         "classifier": "logistic",
     }
+    gan = GanArm("test", lambda subset: sampler)
     return evaluate_augmentation(
-        data, gan=GanArm("test", lambda subset: sampler), out=out, **{**settings, **options}
+        data, EvaluationProtocol(gan=gan, **{**settings, **options}), out=out
     )
 
 
@@ -214,13 +216,13 @@ def test_base_arm_with_unlabeled_images_is_consistency(tmp_path):
         "gan_steps": 2,
         "arms": ["oversampling"],
     }
-    result = evaluate_augmentation(data, **options, out=tmp_path / "out")
+    result = evaluate_augmentation(data, EvaluationProtocol(**options), out=tmp_path / "out")
     assert result.summary["settings"]["base"] == "consistency"
     rows = {row["arm"]: row["label"] for row in result.arms}
     assert list(rows) == ["oversampling", "gan", "ablation"]
     assert rows["ablation"].startswith("oversampling + classic + consistency")
     options |= {"steps": None, "classifier": "forest", "arms": ["self-training"]}
-    forest = evaluate_augmentation(data, **options, out=tmp_path / "more")
+    forest = evaluate_augmentation(data, EvaluationProtocol(**options), out=tmp_path / "more")
     assert forest.summary["settings"]["base"] == "oversampling"
 
 

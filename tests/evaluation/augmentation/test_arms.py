@@ -18,7 +18,7 @@ def by_class(training_set, values):
 
 def test_arms_sample_each_class_with_its_probability(subset):
     classifier = logistic(scale)
-    training_sets = {name: arm.build(subset, "shift", classifier) for name, arm in ARMS.items()}
+    training_sets = {name: ARMS.load(name)(subset, "shift", classifier) for name in ARMS.names()}
     for training_set in training_sets.values():
         assert training_set.probabilities.sum() == pytest.approx(1)
         num = len(training_set.images)
@@ -43,7 +43,7 @@ def test_arms_sample_each_class_with_its_probability(subset):
 
 
 def test_smote_adds_images_between_real_images(subset):
-    training_set = ARMS["smote"].build(subset, "shift", logistic(scale))
+    training_set = ARMS.load("smote")(subset, "shift", logistic(scale))
     assert np.bincount(training_set.labels).tolist() == [12, 12, 12]
     assert np.array_equal(training_set.images[:27], subset.images)
     generated, real = training_set.images[27:], subset.images[subset.labels == 2]
@@ -53,7 +53,7 @@ def test_smote_adds_images_between_real_images(subset):
 
 
 def test_pixel_transfer_takes_the_variance_of_other_classes(subset):
-    training_set = ARMS["pixel-transfer"].build(subset, "shift", logistic(scale))
+    training_set = ARMS.load("pixel-transfer")(subset, "shift", logistic(scale))
     assert np.bincount(training_set.labels).tolist() == [12, 12, 12]
     generated, real = (
         images[:].astype(float) for images in (training_set.images[27:], subset.images)
@@ -68,7 +68,7 @@ def test_pixel_transfer_takes_the_variance_of_other_classes(subset):
 def test_pixel_transfer_of_a_balanced_subset_adds_to_every_class(pool):
     balanced = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
     for name in ("pixel-transfer", "consistency-transfer"):
-        training_set = ARMS[name].build(balanced, "shift", logistic(scale))
+        training_set = ARMS.load(name)(balanced, "shift", logistic(scale))
         assert np.bincount(training_set.labels[18:]).tolist() == [DEFAULT_PER_CLASS] * 3
         assert training_set.probabilities[18:].sum() == pytest.approx(0.5)
         assert (training_set.unlabeled is None) == (name == "pixel-transfer")
@@ -76,7 +76,7 @@ def test_pixel_transfer_of_a_balanced_subset_adds_to_every_class(pool):
 
 def test_self_training_adds_confident_pseudo_labels(pool):
     subset = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
-    training_set = ARMS["self-training"].build(subset, "none", logistic(scale))
+    training_set = ARMS.load("self-training")(subset, "none", logistic(scale))
     pseudo_labels = training_set.labels[18:]
     assert len(pseudo_labels) > 40
     true_labels = {bytes(image): label for image, label in zip(pool.images, pool.labels)}
@@ -92,19 +92,19 @@ def test_self_training_limits_unlabeled_images_evenly(pool, monkeypatch):
     monkeypatch.setattr("augan.evaluation.augmentation.arms.MAX_PSEUDO_LABELED", 24)
     subset = sample_subset(pool, SubsetSpec(labels_per_class=6), 0, 0)
     sorted_by_class = replace(subset, unlabeled=pool.images[np.argsort(pool.labels, kind="stable")])
-    training_set = ARMS["self-training"].build(sorted_by_class, "none", logistic(scale))
+    training_set = ARMS.load("self-training")(sorted_by_class, "none", logistic(scale))
     assert set(training_set.labels[18:]) == {0, 1, 2}
 
 
 def test_consistency_passes_on_the_unlabeled_images(pool):
     subset = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
-    training_set = ARMS["consistency"].build(subset, "none", logistic(scale))
+    training_set = ARMS.load("consistency")(subset, "none", logistic(scale))
     assert training_set.unlabeled is subset.unlabeled
     assert len(training_set.labels) == 18
 
 
 def test_add_synthetic_changes_only_the_classes_of_the_images(subset):
-    base = ARMS["oversampling"].build(subset, "shift", logistic(scale))
+    base = ARMS.load("oversampling")(subset, "shift", logistic(scale))
     images, labels = np.zeros((50, 8, 8, 1), np.uint8), np.full(50, 2)
     training_set = add_synthetic(base, images, labels, 0.25)
     assert by_class(training_set, training_set.probabilities) == pytest.approx([1 / 3] * 3)
@@ -117,7 +117,7 @@ def test_add_synthetic_changes_only_the_classes_of_the_images(subset):
 
 
 def test_add_synthetic_keeps_the_weight_of_each_class(subset):
-    base = ARMS["class-weights"].build(subset, "shift", logistic(scale))
+    base = ARMS.load("class-weights")(subset, "shift", logistic(scale))
     training_set = add_synthetic(base, subset.images, subset.labels, 0.5)
     effective = training_set.probabilities * training_set.weights
     assert by_class(training_set, effective) == pytest.approx([1 / 3] * 3)

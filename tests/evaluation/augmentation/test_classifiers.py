@@ -12,7 +12,7 @@ def test_mixup_keeps_the_class_balance_of_oversampling(subset):
     classifier, fractions = logistic(scale), []
     for seed in range(40):  # the partners are random
         _, labels, weights = classifier._weighted_rows(
-            ARMS["mixup"].build(subset, "none", classifier), seed
+            ARMS.load("mixup")(subset, "none", classifier), seed
         )
         fractions.append(np.bincount(labels, weights, minlength=3) / weights.sum())
     assert np.mean(fractions, axis=0) == pytest.approx([1 / 3] * 3, abs=0.02)

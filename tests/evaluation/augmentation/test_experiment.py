@@ -3,8 +3,8 @@
 import numpy as np
 
 from augan.evaluation.augmentation.classifiers import logistic
+from augan.evaluation.augmentation.evaluator import ArmEvaluator
 from augan.evaluation.augmentation.experiment import select_synthetic_fraction
-from augan.evaluation.augmentation.protocol import EvaluationProtocol
 from augan.evaluation.augmentation.subsets import SubsetSpec, sample_subset
 from tests.evaluation.augmentation._helpers import CopySampler, gan_arm_of, scale
 
@@ -15,6 +15,6 @@ def test_select_synthetic_fraction_of_useless_images_is_zero(pool):
     wrong = CopySampler(
         change=lambda X, y: (X, np.concatenate([y[: len(y) // 3], 2 - y[len(y) // 3 :]]))
     )
-    protocol = EvaluationProtocol(logistic(scale), "none", gan_arm_of(wrong), pool.images[:0])
+    evaluator = ArmEvaluator(logistic(scale), "none", gan_arm_of(wrong), pool.images[:0])
     candidates = (gan_arm_of(wrong), gan_arm_of(CopySampler()))
-    assert select_synthetic_fraction(protocol, candidates, subset).synthetic_fraction == 0.0
+    assert select_synthetic_fraction(evaluator, candidates, subset).synthetic_fraction == 0.0

@@ -33,19 +33,19 @@ def test_sample_subset_depends_on_the_repeat_only(pool):
     ("spec", "words"),
     [
         (
-            SubsetSpec(labels_per_class=0),
+            {"labels_per_class": 0},
             "--labels-per-class must be 2 or more labeled images of a class, but is 0",
         ),
-        (SubsetSpec(labels_per_class=1), "must be 2 or more .* but is 1"),
-        (SubsetSpec(rare={"dog": -3}), "--rare dog must be 2 or more .* but is -3"),
-        (SubsetSpec(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
-        (SubsetSpec(labels_per_class=31), "the class cat has 30 training images, but 31"),
-        (SubsetSpec(rare={"dog": 3, "1": 4}), "--rare dog and --rare 1 both mean the class dog"),
+        ({"labels_per_class": 1}, "must be 2 or more .* but is 1"),
+        ({"rare": {"dog": -3}}, "--rare dog must be 2 or more .* but is -3"),
+        ({"rare": {"dgo": 3}}, "the classes are: cat, dog, emu; did you mean dog"),
+        ({"labels_per_class": 31}, "the class cat has 30 training images, but 31"),
+        ({"rare": {"dog": 3, "1": 4}}, "--rare dog and --rare 1 both mean the class dog"),
     ],
 )
 def test_sample_subset_of_an_invalid_spec_raises(pool, spec, words):
     with pytest.raises((ConfigError, DataError), match=words):
-        sample_subset(pool, spec, 0, 0)
+        sample_subset(pool, SubsetSpec(**spec), 0, 0)
 
 
 def test_sample_subset_of_a_class_with_one_image_raises(pool):

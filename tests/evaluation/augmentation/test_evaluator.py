@@ -1,26 +1,26 @@
-"""Tests of the evaluation protocol."""
+"""Tests of the evaluator of arms."""
 
 import numpy as np
 import pytest
 
 from augan.evaluation.augmentation.classifiers import logistic
-from augan.evaluation.augmentation.protocol import EvaluationProtocol, classification_metrics
+from augan.evaluation.augmentation.evaluator import ArmEvaluator, classification_metrics
 from augan.exceptions import ConfigError
 from tests.evaluation.augmentation._helpers import CopySampler, gan_arm_of, scale
 
 
 def test_ablation_equals_the_base_arm(pool, subset):
-    protocol = EvaluationProtocol(logistic(scale), "shift", gan_arm_of(CopySampler()), pool.images)
+    evaluator = ArmEvaluator(logistic(scale), "shift", gan_arm_of(CopySampler()), pool.images)
     training_sets = {
-        arm: protocol.training_set(arm, subset) for arm in ("oversampling", "ablation", "gan")
+        arm: evaluator.training_set(arm, subset) for arm in ("oversampling", "ablation", "gan")
     }
     assert len(training_sets["gan"][0].labels) == 3 * 27
     assert len(training_sets["gan"][1][1]) == 54
     for field in ("images", "labels", "probabilities", "weights"):
         one, other = (getattr(training_sets[arm][0], field) for arm in ("oversampling", "ablation"))
         assert np.array_equal(one, other)
-    with pytest.raises(ConfigError, match="unknown arm 'dagan'; choose from real"):
-        protocol.training_set("dagan", subset)
+    with pytest.raises(ConfigError, match="unknown arm 'dagan'; choose one of real"):
+        evaluator.training_set("dagan", subset)
 
 
 def test_classification_metrics_by_hand():
