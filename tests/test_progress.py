@@ -8,7 +8,7 @@ import pytest
 
 from augan import Config, GANDetector, GANOverSampler, train
 from augan.data.dataset import Dataset
-from augan.progress import Progress
+from augan.progress import ExperimentProgress, Progress
 
 
 class Fraction:
@@ -119,3 +119,17 @@ def test_trainings_show_progress_unless_told_otherwise(
         assert ("gan        100%" in err) == bool(verbose), name
         if not verbose:
             assert err == "", name
+
+
+def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("augan.progress.time.monotonic", lambda: now[0])
+    progress = ExperimentProgress(20)
+    for number in (10, 11, 12):  # an earlier call has finished ten
+        now[0] += 600
+        progress(number, "gan", {"balanced_accuracy": 0.5})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "per repeat" in line]
+    assert lines == [
+        "600 s per repeat, about 90 minutes left",
+        "600 s per repeat, about 80 minutes left",
+    ]

@@ -33,6 +33,7 @@ from augan.exceptions import ConfigError
 from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_json
 from augan.io.layout import EVALUATION_FILE, PREVIEW_FILE, RUNS_FOLDER
+from augan.progress import ExperimentProgress
 
 RECOMMENDED_REPEATS = 5  # fewer repeats give a warning
 MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
@@ -47,6 +48,7 @@ def evaluate_augmentation(
     *,
     out: str | Path | None = None,
     runs_dir: str | Path = RUNS_FOLDER,
+    verbose: int = 1,
     callback: OnArm = lambda repeat, arm, metrics: None,
 ) -> AugmentationGain:
     """Measure on held-out real images whether synthetic images improve a classifier.
@@ -67,6 +69,8 @@ def evaluate_augmentation(
         `runs_dir` that is named after the data and the settings.
     runs_dir : path
         Parent of the default `out`.
+    verbose : int
+        0: silent; 1: each finished arm is printed to standard error.
     callback : callable
         Called after each newly finished arm with the number of the repeat, the arm, and its
         metrics.
@@ -95,7 +99,14 @@ def evaluate_augmentation(
     experiment = _experiment(protocol, loaded)
     settings = _settings(experiment, protocol)
     folder = Path(out) if out else Path(runs_dir) / _folder_name(loaded.name, settings)
-    gain = _run(experiment, folder, {**settings, "data": loaded.sha256()}, leakage, callback)
+    progress = ExperimentProgress(protocol.repeats)
+
+    def on_arm(repeat: int, arm: str, metrics: Mapping[str, Any]) -> None:
+        if verbose:
+            progress(repeat, arm, metrics)
+        callback(repeat, arm, metrics)
+
+    gain = _run(experiment, folder, {**settings, "data": loaded.sha256()}, leakage, on_arm)
     gain.summary.update(
         {
             **_describe_data(experiment, loaded, leakage),

@@ -202,7 +202,6 @@ def augmentation(
     from augan.evaluation.augmentation.api import evaluate_augmentation
     from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.io.layout import RUNS_FOLDER
-    from augan_cli.progress import ExperimentProgress
 
     bundle = None if model is None else resolve_bundle(model, "generator", "classes")
     protocol = EvaluationProtocol(
@@ -228,7 +227,6 @@ def augmentation(
         protocol,
         out=out,
         runs_dir=RUNS_FOLDER if bundle is None else bundle.saved_path().parent,
-        callback=ExperimentProgress(repeats),
     )
     _print_gain(gain, as_json)
     if require_gain and not gain.is_significant:

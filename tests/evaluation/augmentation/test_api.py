@@ -19,7 +19,6 @@ from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
 from augan.report.text import format_augmentation_evaluation
 from augan_cli.main import app
-from augan_cli.progress import ExperimentProgress
 from tests._browser import loaded, needs_browser
 
 ARMS = ["real", "oversampling"]
@@ -190,6 +189,28 @@ def test_unreadable_files_are_counted_once(tmp_path):
     assert any(text.startswith("3 files could not be read") for text in result.summary["warnings"])
 
 
+def test_finished_arms_are_printed_unless_silent(data, tmp_path, capsys):
+    options = {"arms": ["real"], "repeats": 2}
+    evaluate(data, tmp_path / "a", **options, synthetic_fraction=0.0)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repeat ")]
+    assert [line.split()[:3] for line in lines] == [
+        ["repeat", f"{number}/2", arm] for number in (1, 2) for arm in ("real", "gan", "ablation")
+    ]
+    protocol = EvaluationProtocol(
+        classifier="logistic", rare={"8": 2}, synthetic_fraction=0.0, **options
+    )
+    calls = []
+    evaluate_augmentation(
+        data,
+        protocol,
+        out=tmp_path / "b",
+        verbose=0,
+        callback=lambda repeat, arm, metrics: calls.append((repeat, arm)),
+    )
+    assert capsys.readouterr().err == ""
+    assert len(calls) == 6
+
+
 def test_base_arm_is_always_a_baseline(data, tmp_path):
     """Compared with `real` alone, a sampler without images would gain by the balanced classes."""
 
@@ -301,20 +322,6 @@ def test_fraction_zero_generates_no_images(data, tmp_path):
     assert sampler.calls == 0
     assert (result.summary["gain"], result.is_significant) == (0.0, False)
     assert result.sentence[1:] in write_augmentation_evaluation_page(result).read_text()
-
-
-def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr("augan_cli.progress.time.monotonic", lambda: now[0])
-    progress = ExperimentProgress(20)
-    for number in (10, 11, 12):  # an earlier call has finished ten
-        now[0] += 600
-        progress(number, "gan", {"balanced_accuracy": 0.5})
-    lines = [line for line in capsys.readouterr().err.splitlines() if "per repeat" in line]
-    assert lines == [
-        "600 s per repeat, about 90 minutes left",
-        "600 s per repeat, about 80 minutes left",
-    ]
 
 
 def test_test_size_splits_a_folder(tmp_path):
