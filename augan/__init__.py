@@ -20,6 +20,7 @@ _MODULES = {
     "augment_folder": "augan.augment.api",
     "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.api",
+    "DetectionRequest": "augan.detect.request",
     "recalibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
@@ -34,6 +35,7 @@ __all__ = [
     "AuganError",
     "AugmentRequest",
     "Config",
+    "DetectionRequest",
     "EvaluationProtocol",
     "GANDetector",
     "GANOverSampler",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
     from augan.detect.recalibration import recalibrate
+    from augan.detect.request import DetectionRequest
     from augan.evaluation.augmentation.api import evaluate_augmentation
     from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.evaluation.detection.api import evaluate_detection

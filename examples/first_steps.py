@@ -9,7 +9,15 @@ folder.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from augan import AugmentRequest, Config, augment_folder, detect_folder, load_dataset, train
+from augan import (
+    AugmentRequest,
+    Config,
+    DetectionRequest,
+    augment_folder,
+    detect_folder,
+    load_dataset,
+    train,
+)
 from augan.data.datasets import write_example_images
 
 
@@ -33,7 +41,9 @@ def main() -> None:
 
         # 60 digits that were not used in training, 12 letters and crops of photographs.
         write_example_images(folder / "images")
-        detected = detect_folder(bundle, folder / "images", folder / "results", far=0.05)
+        detected = detect_folder(
+            bundle, DetectionRequest(folder / "images", far=0.05), folder / "results"
+        )
         print(f"flagged {detected.num_anomalies} of {detected.num_scored} images")
         print(detected.guarantee.sentence)
         print("most anomalous:", ", ".join(sample.path for sample in detected.most_anomalous))

@@ -13,7 +13,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from augan import AugmentRequest, Config, augment_folder, detect_folder, load_dataset, train
+from augan import (
+    AugmentRequest,
+    Config,
+    DetectionRequest,
+    augment_folder,
+    detect_folder,
+    load_dataset,
+    train,
+)
 
 
 def make_folders(photos: Path, new: Path) -> None:
@@ -51,7 +59,7 @@ def main() -> None:
                 "accepted"
             )
 
-        detected = detect_folder(bundle, new, Path(name, "results"), far=0.1)
+        detected = detect_folder(bundle, DetectionRequest(new, far=0.1), Path(name, "results"))
         print(f"flagged {detected.num_anomalies} of {detected.num_scored} new images")
         print("most anomalous:", ", ".join(sample.path for sample in detected.most_anomalous))
 

@@ -1,140 +1,90 @@
-"""Detection request: the validated options of a detection, with the opened detector and input."""
+"""Detection request: the options of the user, from the command line to the workers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augan.bundle import Bundle
-from augan.data.modalities.registry import restore_preprocessing
-from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
-from augan.detect.detector import Detector, load_calibrations
-from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
-from augan.detect.inputs import (
-    ImageFolderSource,
-    get_expected_shape,
-    name_chunks,
-    open_source,
-)
-from augan.detect.worker import ScoringWorker, names_digest
-from augan.exceptions import BundleError, DataError
+from augan.detect.conformal.decision import check_rates
+from augan.exceptions import ConfigError, DataError
 
 COMMAND = "detect"  # name of this command in the job description of a shard
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class DetectionRequest:
-    """Validated options of a detection with the opened detector, input and decision rule.
+    """Options of a detection on files, from the command line to the workers.
 
-    Attributes
-    ----------
-    options : dict
-        The options of the user, JSON-able; see `augan.detect.api.detect_folder`.
-    worker : ScoringWorker
-        The detector with its input.
-    rule : DecisionRule
-        The rate at which samples are flagged.
-    ignore_mask : IgnoreMask or None
-        Pixels that do not affect scores; None: no mask.
-    mask_caveat : str or None
-        Why the ignore mask voids the guarantee; None: it does not.
-    """
-
-    options: dict[str, Any]
-    worker: ScoringWorker
-    rule: DecisionRule
-    ignore_mask: IgnoreMask | None
-    mask_caveat: str | None
-
-    @property
-    def calibration(self) -> Calibration:
-        """Calibration of the detector's scores."""
-        return self.worker.detector.require_calibration()
-
-    @property
-    def chunks(self) -> Iterator[list[str]]:
-        """Names of all samples, in chunks that are scored together; a new iterator each time."""
-        return name_chunks(self.worker.source.names, self.worker.detector.preprocessing)
-
-    def job(self) -> dict[str, Any]:
-        """Return a JSON-able description of everything on which the scores depend.
-
-        Shards with equal descriptions can be merged. The description contains the options, the
-        model, the package versions, the names of all samples, and digests of the mask and of the
-        table or of at most 8 images.
-        """
-        spec, names = self.worker.spec(), self.worker.source.names
-        return {
-            "command": COMMAND,
-            **self.options,
-            "model": spec.bundle.sha256,
-            "model path": spec.bundle.path,
-            "folder": spec.images,
-            "number of images or rows": len(names),
-            "list of names": names_digest(names),
-            "content of some files": names_digest([digest for _, digest in spec.probed_files]),
-            "versions": dict(spec.bundle.versions),
-        }
-
-
-def open_request(
-    bundle: Bundle,
-    images: str | Path,
-    far: float | None = None,
-    fdr: float | None = None,
-    method: str | None = None,
-    save_maps: bool = False,
-    ignore_mask: str | Path | None = None,
-) -> DetectionRequest:
-    """Validate the options of a detection, then open the input and restore the detector.
-
-    All options are checked before the detector is restored, because restoring loads TensorFlow.
+    What can be checked without a bundle is checked when the request is made.
 
     Parameters
     ----------
-    bundle, images, far, fdr, method, save_maps, ignore_mask
-        As for `augan.detect.api.detect_folder`.
+    images : path
+        A folder, flat or nested, or one image file; for a model of a table, a table file. Columns
+        may be in any order. Unknown columns are ignored with a warning, and unknown categories
+        count as anomalous.
+    far : float or None
+        False-alarm rate (false-positive rate): share of normal images that may be flagged. None:
+        the rate of the bundle, else 0.05 or the smallest supported rate.
+    fdr : float or None
+        False-discovery rate, in place of `far`: share of normal images among the flagged images
+        (Benjamini-Hochberg over all images of this call).
+    method : str or None
+        A detection method of the bundle. None: its default method.
+    save_maps : bool
+        Also write an anomaly map of each image, `out/maps/<path>.png`: 16 bits, gray, in the size
+        of the image, in thousandths of the units of `augan.detect.visualization.anomaly_map`; 0
+        means not significant.
+    ignore_mask : path or None
+        An image in the size of all images; pixels above 0 are ignored. This voids the guarantee
+        unless the bundle was calibrated with the same mask.
 
     Raises
     ------
-    BundleError
-        If the bundle has no detector of this method, or maps were requested but never calibrated.
-    DataError
-        If there is nothing to score, or the samples, mask and maps do not fit the model.
     ConfigError
-        If the calibration samples are too few for the rate, or both rates are given.
+        If a rate is no number between 0 and 1, both rates are given, or the method is no text.
+    DataError
+        If `images` or `ignore_mask` is not a path.
+
+    Examples
+    --------
+    >>> DetectionRequest("incoming", far=0.01).far
+    0.01
     """
-    preprocessing = restore_preprocessing(bundle.preprocessing)
-    calibration, map_calibration = load_calibrations(bundle, method)
-    mask, mask_caveat = resolve_ignore_mask(bundle, ignore_mask)
-    shape = get_expected_shape(bundle, preprocessing)
-    source = open_source(Path(images), preprocessing, shape, mask)
-    rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.sample_type)
-    map_rate = rule.rate
-    if map_calibration is not None:
-        map_rate = rule.map_rate(map_calibration)
-    elif save_maps and isinstance(source, ImageFolderSource):
-        raise BundleError(
-            "the anomaly maps of this detector were never calibrated; run augan calibrate RUN "
-            "NORMALS on normal images that it was not trained on"
-        )
-    if save_maps and not isinstance(source, ImageFolderSource):
-        raise DataError(
-            "--save-maps writes maps of images, but this model is for rows of a table; leave out "
-            "--save-maps"
-        )
-    mask_path = None if ignore_mask is None else Path(ignore_mask)
-    options = {
-        "images": str(images),
-        "far": far,
-        "fdr": fdr,
-        "method": method,
-        "save_maps": save_maps,
-        "ignore_mask": None if ignore_mask is None else str(ignore_mask),
-    }
-    detector = Detector.from_bundle(bundle, method)
-    worker = ScoringWorker(
-        bundle, Path(images), method, mask_path, map_rate, save_maps, detector, source
+
+    images: str | Path
+    far: float | None = None
+    fdr: float | None = None
+    method: str | None = None
+    save_maps: bool = False
+    ignore_mask: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        check_rates(self.far, self.fdr)
+        if self.method is not None and not isinstance(self.method, str):
+            raise ConfigError(
+                f"method must be the name of a detection method, such as auto, got {self.method!r}"
+            )
+        hint = "; score arrays with augan.load_detector(RUN).predict(images)"
+        # Texts, so that requests are JSON-able, and equal ones compare equal.
+        object.__setattr__(self, "images", _as_text("images", self.images, hint))
+        if self.ignore_mask is not None:
+            object.__setattr__(self, "ignore_mask", _as_text("ignore_mask", self.ignore_mask))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as a JSON-able dict; the constructor takes the same names."""
+        return asdict(self)
+
+    def with_absolute_paths(self) -> "DetectionRequest":
+        """Return the same request for a process with another working directory."""
+        mask = None if self.ignore_mask is None else os.path.abspath(self.ignore_mask)
+        return replace(self, images=os.path.abspath(self.images), ignore_mask=mask)
+
+
+def _as_text(option: str, path: str | Path, hint: str = "") -> str:
+    """Return the path of an option as text; DataError, which ends in `hint`, if it is no path."""
+    if isinstance(path, str | os.PathLike):
+        return os.fsdecode(path)
+    raise DataError(
+        f"{option} must be the path of a file or folder, got {type(path).__name__}{hint}"
     )
-    return DetectionRequest(options, worker, rule, mask, mask_caveat)

@@ -19,6 +19,7 @@ from augan.detect.inputs import (
     get_expected_shape,
     open_source,
 )
+from augan.detect.request import DetectionRequest
 from augan.detect.visualization.overlay import MapRenderer
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_file, sha256_parts
@@ -79,26 +80,17 @@ class ScoringWorker:
     ----------
     bundle : Bundle
         The bundle from which the detector was restored.
-    images : Path
-        Path of the images or of the table.
-    method : str or None
-        Detection method; None: the default of the bundle.
-    ignore_mask : Path or None
-        File of the user's mask; None: only the mask of the bundle applies.
+    request : DetectionRequest
+        The options of the user.
     map_rate : float
         Share of normal images that may have a significant pixel.
-    save_maps : bool
-        Whether map files of all images are computed.
     detector : Detector
     source : InputSource
     """
 
     bundle: Bundle
-    images: Path
-    method: str | None
-    ignore_mask: Path | None
+    request: DetectionRequest
     map_rate: float
-    save_maps: bool
     detector: Detector
     source: InputSource
 
@@ -121,19 +113,17 @@ class ScoringWorker:
             If the bundle cannot be loaded by another process, for example because it was never
             saved.
         """
-        files = [] if self.ignore_mask is None else [self.ignore_mask]
+        request = self.request.with_absolute_paths()
+        files = [] if request.ignore_mask is None else [Path(request.ignore_mask)]
         if isinstance(self.source, ImageFolderSource):
             rows = evenly_spaced(np.arange(len(self.source.names)), NUM_PROBED_FILES)
             files += [self.source.root / self.source.names[row] for row in rows]
         else:
-            files.append(self.images)
+            files.append(Path(request.images))
         return ScoringWorkerSpec(
             BundleRef.of(self.bundle),
-            os.path.abspath(self.images),
-            self.method,
-            None if self.ignore_mask is None else os.path.abspath(self.ignore_mask),
+            request,
             self.map_rate,
-            self.save_maps,
             tuple((os.path.abspath(path), content_digest(path)) for path in files),
         )
 
@@ -146,22 +136,17 @@ class ScoringWorkerSpec:
     ----------
     bundle : BundleRef
         Reference to the saved bundle.
-    images : str
-        Absolute path of the images or of the table.
-    method, map_rate, save_maps
+    request : DetectionRequest
+        The options of the user, with absolute paths.
+    map_rate : float
         As in `ScoringWorker`.
-    ignore_mask : str or None
-        Absolute path of the user's mask file.
     probed_files : tuple of (path, digest)
         Absolute paths of some of the files, and the SHA-256 that they had where the job started.
     """
 
     bundle: BundleRef
-    images: str
-    method: str | None
-    ignore_mask: str | None
+    request: DetectionRequest
     map_rate: float
-    save_maps: bool
     probed_files: tuple[tuple[str, str], ...]
 
     def build(self) -> ScoringWorker:
@@ -174,29 +159,19 @@ class ScoringWorkerSpec:
         DataError
             If a probed file is missing or differs.
         """
-        bundle = self.bundle.load()
+        bundle, request = self.bundle.load(), self.request
         for path, digest in self.probed_files:
             if content_digest(Path(path)) != digest:
                 raise DataError(
                     f"the worker on {platform.node()} finds other data, or none, at {path}; all "
                     "machines must see the same files at the same path, and no file may change"
                 )
-        detector = Detector.from_bundle(bundle, self.method)
-        preprocessing, images = detector.preprocessing, Path(self.images)
-        mask_path = None if self.ignore_mask is None else Path(self.ignore_mask)
-        ignore_mask, _ = resolve_ignore_mask(bundle, mask_path)
+        detector = Detector.from_bundle(bundle, request.method)
+        preprocessing = detector.preprocessing
+        ignore_mask, _ = resolve_ignore_mask(bundle, request.ignore_mask)
         shape = get_expected_shape(bundle, preprocessing)
-        source = open_source(images, preprocessing, shape, ignore_mask, names=())
-        return ScoringWorker(
-            bundle,
-            images,
-            self.method,
-            mask_path,
-            self.map_rate,
-            self.save_maps,
-            detector,
-            source,
-        )
+        source = open_source(Path(request.images), preprocessing, shape, ignore_mask, names=())
+        return ScoringWorker(bundle, request, self.map_rate, detector, source)
 
 
 def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
@@ -212,7 +187,7 @@ def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
     if not batch.names:
         return ScoredChunk(batch.failures, np.empty((0, len(detector.method.components))))
     components = detector.score_components(batch.samples)
-    maps = list(renderer.maps(batch)) if renderer and worker.save_maps else []
+    maps = list(renderer.maps(batch)) if renderer and worker.request.save_maps else []
     resized = [name for name in batch.names if name in source.resized]
     return ScoredChunk(batch.failures, components, resized, maps)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.config import Config
     from augan.data.dataset import Dataset
-    from augan.detect.api import DetectionResult
+    from augan.detect.result import DetectionResult
     from augan.evaluation.detection.api import DetectionEvaluation
 
 NUM_SHOWN_SKIPPED = 10  # files that a result could not use

@@ -65,9 +65,9 @@ def run_command(command: str, folder: Path, count: int, size: int, width: int) -
                 bundle, AugmentRequest("class0", count, filtered=False), folder / "generated"
             )
         else:
-            from augan.detect.api import detect_folder
+            from augan import DetectionRequest, detect_folder
 
-            detect_folder(bundle, folder / "images", folder / "results")
+            detect_folder(bundle, DetectionRequest(folder / "images"), folder / "results")
     seconds = time.perf_counter() - begun
     return {
         "took_s": round(seconds, 3),

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 import augan
+from augan import DetectionRequest
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
@@ -96,7 +97,7 @@ def files_per_second(bundle: augan.bundle.Bundle, images: np.ndarray, folder: Pa
         pixels = image[..., 0] if image.shape[-1] == 1 else image
         Image.fromarray(pixels).save(folder / "files" / f"{row:05}.jpg", quality=95)
     begun = time.perf_counter()
-    detect_folder(bundle, folder / "files", folder / "out")
+    detect_folder(bundle, DetectionRequest(folder / "files"), folder / "out")
     return NUM_FILES / (time.perf_counter() - begun)
 
 

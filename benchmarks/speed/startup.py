@@ -90,6 +90,7 @@ def time_steps(run: Path, image: Path) -> dict[str, Any]:
     from augan.bundle import load_bundle
     from augan.detect.api import detect_folder
     from augan.detect.detector import Detector
+    from augan.detect.request import DetectionRequest
 
     done("imports of augan")
     bundle = load_bundle(run)
@@ -105,7 +106,7 @@ def time_steps(run: Path, image: Path) -> dict[str, Any]:
     done("second image")
     latency = {n: _latency(detector, np.repeat(sample, n, axis=0)) for n in (1, 64)}
     begun = time.perf_counter()
-    detect_folder(bundle, image, run / "startup-steps")
+    detect_folder(bundle, DetectionRequest(image), run / "startup-steps")
     done("a folder of one image")
     return {"steps": times, "latency": latency}
 

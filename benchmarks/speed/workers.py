@@ -37,8 +37,9 @@ from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.detect.api import write_results
-from augan.detect.request import open_request
+from augan.detect.request import DetectionRequest
+from augan.detect.resolution import resolve_detection
+from augan.detect.result import write_results
 from augan.detect.worker import score_chunk
 from augan.io.layout import MANIFEST_FILE, OVERLAYS_FOLDER, SCORES_FILE
 from augan.parallel.dask_executor import start_local
@@ -103,9 +104,10 @@ def make_job(job: str, folder: Path, number: int, executor: Executor) -> Callabl
     names = bundle.data["class_names"]
 
     def detect() -> None:
-        request = open_request(bundle, folder / "images", far=FLAGGED_FRACTION)
-        chunks = executor.map(score_chunk, request.worker, request.chunks)
-        write_results(request, out, chunks, executor)
+        request = DetectionRequest(folder / "images", far=FLAGGED_FRACTION)
+        detection = resolve_detection(bundle, request)
+        chunks = executor.map(score_chunk, detection.worker, detection.chunks)
+        write_results(detection, out, chunks, executor)
 
     def augment() -> None:
         request = AugmentRequest(names, -(-number // len(names)), filtered=False)

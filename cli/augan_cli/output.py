@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.bundle import Bundle
-    from augan.detect.api import DetectionResult
+    from augan.detect.result import DetectionResult
     from augan.parallel.sharding import Shard
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan import detect_folder, recalibrate
+from augan import DetectionRequest, detect_folder, recalibrate
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
@@ -59,7 +59,7 @@ def overlays(out: Path) -> set[str]:
 def test_table_contains_the_scores_of_the_detector(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.05)
+    result = detect_folder(digits_bundle, DetectionRequest(folder, far=0.05), tmp_path / "out")
     rows = read_rows(tmp_path / "out")
     assert list(rows[0]) == ["path", "score", "p_value", "anomaly", *COMPONENTS]
     assert [row["path"] for row in rows] == [f"{i:03d}.png" for i in range(70)]
@@ -76,7 +76,7 @@ def test_table_contains_the_scores_of_the_detector(
 def test_p_values_and_flags_follow_from_the_scores(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
-    detect_folder(digits_bundle, folder, tmp_path / "out", far=0.2)
+    detect_folder(digits_bundle, DetectionRequest(folder, far=0.2), tmp_path / "out")
     rows = read_rows(tmp_path / "out")
     scores, p_values = numbers(rows), numbers(rows, "p_value")
     assert (p_values > 0).all()
@@ -91,13 +91,15 @@ def test_p_values_and_flags_follow_from_the_scores(
 def test_score_does_not_depend_on_other_images(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    detect_folder(digits_bundle, folder, tmp_path / "all")
+    detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "all")
     together = numbers(read_rows(tmp_path / "all"))
     write_images(tmp_path / "reversed", pixels[::-1])
-    detect_folder(digits_bundle, tmp_path / "reversed", tmp_path / "back")
+    detect_folder(digits_bundle, DetectionRequest(tmp_path / "reversed"), tmp_path / "back")
     np.testing.assert_array_equal(numbers(read_rows(tmp_path / "back"))[::-1], together)
     for row in (0, 37, 69):
-        detect_folder(digits_bundle, folder / f"{row:03d}.png", tmp_path / "alone")
+        detect_folder(
+            digits_bundle, DetectionRequest(folder / f"{row:03d}.png"), tmp_path / "alone"
+        )
         (alone,) = read_rows(tmp_path / "alone")
         assert alone["path"] == f"{row:03d}.png"
         assert float(alone["score"]) == together[row]
@@ -110,7 +112,7 @@ def test_paths_of_subfolders_are_relative_and_sorted(
     write_images(tmp_path / "images", pixels[:4], names)
     (tmp_path / "images" / "notes.txt").write_text("not an image")
     (tmp_path / "images" / ".hidden.png").write_bytes(b"")
-    detect_folder(digits_bundle, tmp_path / "images", tmp_path / "out")
+    detect_folder(digits_bundle, DetectionRequest(tmp_path / "images"), tmp_path / "out")
     assert [row["path"] for row in read_rows(tmp_path / "out")] == sorted(names)
 
 
@@ -121,7 +123,7 @@ def test_unreadable_files_keep_their_row(
     whole = (images / "a.png").read_bytes()
     (images / "b.png").write_bytes(whole[: len(whole) // 2])
     (images / "d.png").write_bytes(b"")
-    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    result = detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out")
     rows = read_rows(tmp_path / "out")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
     for row in (rows[1], rows[3]):
@@ -140,7 +142,7 @@ def test_images_with_other_channels_have_a_reason(
     images = write_images(tmp_path / "images", pixels[:1], ["good.png"])
     write_png(images / "colour.png", np.repeat(pixels[0], 3, axis=-1))
     write_png(images / "deep.png", pixels[0].astype(np.uint16) * 257)
-    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    result = detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out")
     reasons = dict(result.unreadable)
     assert reasons.keys() == {"colour.png", "deep.png"}
     assert "channel" in reasons["colour.png"]
@@ -154,7 +156,7 @@ def test_chunks_of_unreadable_files_only(
     images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
     for number in range(IMAGES_PER_CHUNK + 1):
         (images / f"a{number:04d}.png").write_bytes(b"")
-    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    result = detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out")
     with open(tmp_path / "out" / SCORES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {7}
@@ -167,7 +169,9 @@ def test_chunks_of_unreadable_files_only(
 def test_top_samples_have_the_highest_scores(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
+    result = detect_folder(
+        digits_bundle, DetectionRequest(folder, method="fanogan"), tmp_path / "out"
+    )
     rows = read_rows(tmp_path / "out")
     scores = numbers(rows)
     worst = np.argsort(-scores)[:24]
@@ -188,11 +192,11 @@ def test_earlier_result_is_replaced_completely(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    detect_folder(digits_bundle, write_images(tmp_path / "few", pixels[:2]), out)
+    detect_folder(digits_bundle, DetectionRequest(write_images(tmp_path / "few", pixels[:2])), out)
     (out / "overlays").mkdir(exist_ok=True)
     (out / "overlays" / "stale.png").write_text("from before")
     (out / "report.html").write_text("from before")
-    result = detect_folder(digits_bundle, folder, out)
+    result = detect_folder(digits_bundle, DetectionRequest(folder), out)
     assert tree(out).keys() == {SCORES_FILE, DETECTION_FILE, *overlays(out)}
     assert len(overlays(out)) == result.num_anomalies
     assert len(read_rows(out)) == 70
@@ -203,14 +207,14 @@ def test_failure_keeps_the_earlier_result(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    detect_folder(digits_bundle, write_images(tmp_path / "good", pixels[:2]), out)
+    detect_folder(digits_bundle, DetectionRequest(write_images(tmp_path / "good", pixels[:2])), out)
     before = tree(out)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"none of the 1 images.*x\.png"):
-        detect_folder(digits_bundle, tmp_path / "bad", out)
+        detect_folder(digits_bundle, DetectionRequest(tmp_path / "bad"), out)
     with pytest.raises(ConfigError):
-        detect_folder(digits_bundle, tmp_path / "good", out, far=1e-6)
+        detect_folder(digits_bundle, DetectionRequest(tmp_path / "good", far=1e-6), out)
     assert tree(out) == before
     assert {path.name for path in tmp_path.iterdir()} == {"out", "good", "bad"}
 
@@ -221,7 +225,7 @@ def test_unmanaged_files_are_never_replaced(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match="other files"):
-        detect_folder(digits_bundle, folder, tmp_path / "out")
+        detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "out")
     assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
 
 
@@ -233,7 +237,7 @@ def test_scores_of_another_command_are_not_replaced(
     for name in (SCORES_FILE, "evaluation.json"):
         (tmp_path / "out" / name).write_text("mine")
     with pytest.raises(DataError, match=r"other files.* lost: evaluation\.json"):
-        detect_folder(digits_bundle, folder, tmp_path / "out")
+        detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "out")
     assert tree(tmp_path / "out") == {SCORES_FILE: b"mine", "evaluation.json": b"mine"}
 
 
@@ -259,7 +263,7 @@ def test_scoring_changes_no_weights(
         for name, value in after.items():
             np.testing.assert_array_equal(value, before[role][name], err_msg=f"{role} {name}")
     sha256 = digits_bundle.sha256
-    detect_folder(digits_bundle, folder, tmp_path / "out")
+    detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "out")
     assert digits_bundle.sha256 == sha256
 
 
@@ -278,7 +282,7 @@ class TestRate:
     def test_default_rate_is_five_percent(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
-        result = detect_folder(digits_bundle, folder, tmp_path / "out")
+        result = detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "out")
         assert result.guarantee.far == 0.05
         assert result.guarantee.n == 99
         assert result.warnings == []
@@ -288,26 +292,29 @@ class TestRate:
     ) -> None:
         config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.3}}
         bundle = replace(digits_bundle, config=config)
-        assert detect_folder(bundle, folder, tmp_path / "a").guarantee.far == 0.3
-        assert detect_folder(bundle, folder, tmp_path / "b", far=0.1).guarantee.far == 0.1
+        assert detect_folder(bundle, DetectionRequest(folder), tmp_path / "a").guarantee.far == 0.3
+        assert (
+            detect_folder(bundle, DetectionRequest(folder, far=0.1), tmp_path / "b").guarantee.far
+            == 0.1
+        )
 
     def test_too_few_calibration_images_warn_or_refuse(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
         few = {"scores": np.arange(9.0), "num_groups": np.array(9)}
         bundle = replace(digits_bundle, tables={**digits_bundle.tables, "calibration": few})
-        result = detect_folder(bundle, folder, tmp_path / "out")
+        result = detect_folder(bundle, DetectionRequest(folder), tmp_path / "out")
         assert result.guarantee.far == pytest.approx(0.1)
         assert len(result.warnings) == 1
         with pytest.raises(ConfigError, match="19"):
-            detect_folder(bundle, folder, tmp_path / "out", far=0.05)
+            detect_folder(bundle, DetectionRequest(folder, far=0.05), tmp_path / "out")
 
     @pytest.mark.parametrize("far", [0.0, 1.0, -0.1, float("nan")])
     def test_a_rate_outside_0_to_1_is_refused(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path, far: float
     ) -> None:
         with pytest.raises(ConfigError, match="between 0 and 1"):
-            detect_folder(digits_bundle, folder, tmp_path / "out", far=far)
+            detect_folder(digits_bundle, DetectionRequest(folder, far=far), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
 
@@ -336,7 +343,7 @@ class TestFalseDiscoveryRate:
         tmp_path: Path,
     ) -> None:
         bundle = self.exceeded_by(20, digits_bundle, detector, pixels)
-        result = detect_folder(bundle, incoming, tmp_path / "out", fdr=0.1)
+        result = detect_folder(bundle, DetectionRequest(incoming, fdr=0.1), tmp_path / "out")
         rows = [row for row in read_rows(tmp_path / "out") if row["score"]]
         p_values = np.sort(numbers(rows, "p_value"))
         kept = p_values[p_values <= 0.1 * np.arange(1, 71) / 70 * (1 + 1e-12)]
@@ -356,8 +363,8 @@ class TestFalseDiscoveryRate:
     def test_scores_equal_those_with_a_false_alarm_rate(
         self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
     ) -> None:
-        detect_folder(digits_bundle, incoming, tmp_path / "a", fdr=0.1)
-        detect_folder(digits_bundle, incoming, tmp_path / "b", far=0.1)
+        detect_folder(digits_bundle, DetectionRequest(incoming, fdr=0.1), tmp_path / "a")
+        detect_folder(digits_bundle, DetectionRequest(incoming, far=0.1), tmp_path / "b")
         a, b = (
             [{**row, "anomaly": row["anomaly"] != ""} for row in read_rows(tmp_path / name)]
             for name in "ab"
@@ -373,7 +380,7 @@ class TestFalseDiscoveryRate:
         tmp_path: Path,
     ) -> None:
         bundle = self.exceeded_by(2, digits_bundle, detector, pixels)
-        result = detect_folder(bundle, folder, tmp_path / "out", fdr=0.02)
+        result = detect_folder(bundle, DetectionRequest(folder, fdr=0.02), tmp_path / "out")
         assert result.num_anomalies == 0
         (warning,) = [text for text in result.warnings if "nothing is flagged" in text]
         assert "although 2 images score higher than all 99" in warning
@@ -385,14 +392,18 @@ class TestFalseDiscoveryRate:
     ) -> None:
         message = "choose one" if far else "999" if fdr == 0.001 else "between 0 and 1"
         with pytest.raises(ConfigError, match=message):
-            detect_folder(digits_bundle, folder, tmp_path / "out", far=far, fdr=fdr)
+            detect_folder(
+                digits_bundle, DetectionRequest(folder, far=far, fdr=fdr), tmp_path / "out"
+            )
         assert not (tmp_path / "out").exists()
 
 
 def test_another_method_of_the_bundle_scores(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
+    result = detect_folder(
+        digits_bundle, DetectionRequest(folder, method="fanogan"), tmp_path / "out"
+    )
     rows = read_rows(tmp_path / "out")
     assert list(rows[0])[4:] == ["image_residual", "feature_residual"]
     expected = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
@@ -400,7 +411,7 @@ def test_another_method_of_the_bundle_scores(
     said = result.to_dict()
     assert (said["method"], said["methods"]) == ("fanogan", ["auto", "fanogan"])
     with pytest.raises(BundleError, match="no detector 'anogan', only auto, fanogan"):
-        detect_folder(digits_bundle, folder, tmp_path / "other", method="anogan")
+        detect_folder(digits_bundle, DetectionRequest(folder, method="anogan"), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
@@ -408,10 +419,10 @@ def test_images_of_another_size_warn(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:20])
-    assert detect_folder(digits_bundle, images, tmp_path / "out").warnings == []
+    assert detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out").warnings == []
     large = write_images(tmp_path / "large", pixels[:3].repeat(2, axis=1).repeat(2, axis=2))
     write_images(images, pixels[:3].repeat(2, axis=1), ["b.png", "a.png", "c.png"])
-    (warning,) = detect_folder(digits_bundle, images, tmp_path / "out").warnings
+    (warning,) = detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out").warnings
     assert (
         "3 of 23 images do not have the expected size, 8 x 8 pixels, for example a.png" in warning
     )
@@ -428,7 +439,7 @@ def test_images_of_another_size_warn(
 def test_picture_of_top_samples_of_several_sizes(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out")
+    result = detect_folder(digits_bundle, DetectionRequest(folder), tmp_path / "out")
     sides = [np.zeros((20 + 4 * (row > 2), 20, 3), np.uint8) for row in range(8)]
     worst = [
         replace(scored, reconstruction=None, thumbnail=side, overlay=side)
@@ -443,11 +454,11 @@ def test_picture_of_top_samples_of_several_sizes(
 
 
 def warnings_of(bundle: Bundle, images: Path, tmp_path: Path) -> list[str]:
-    return detect_folder(bundle, images, tmp_path / "out").warnings
+    return detect_folder(bundle, DetectionRequest(images), tmp_path / "out").warnings
 
 
 def test_summaries_of_the_components(digits_bundle: Bundle, folder: Path, tmp_path: Path) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.2)
+    result = detect_folder(digits_bundle, DetectionRequest(folder, far=0.2), tmp_path / "out")
     rows = read_rows(tmp_path / "out")
     flags = np.array([row["anomaly"] == "1" for row in rows])
     values = np.stack([numbers(rows, name) for name in COMPONENTS], axis=1)
@@ -465,19 +476,23 @@ def test_a_bundle_without_detector_or_calibration_is_refused(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match="no anomaly detector"):
-        detect_folder(replace(digits_bundle, detector=None), folder, tmp_path / "out")
+        detect_folder(
+            replace(digits_bundle, detector=None), DetectionRequest(folder), tmp_path / "out"
+        )
     tables = {k: v for k, v in digits_bundle.tables.items() if k != "calibration"}
     with pytest.raises(BundleError, match="never calibrated"):
-        detect_folder(replace(digits_bundle, tables=tables), folder, tmp_path / "out")
+        detect_folder(
+            replace(digits_bundle, tables=tables), DetectionRequest(folder), tmp_path / "out"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_and_empty_folders_are_refused(digits_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder or image"):
-        detect_folder(digits_bundle, tmp_path / "none", tmp_path / "out")
+        detect_folder(digits_bundle, DetectionRequest(tmp_path / "none"), tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image below"):
-        detect_folder(digits_bundle, tmp_path / "empty", tmp_path / "out")
+        detect_folder(digits_bundle, DetectionRequest(tmp_path / "empty"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -499,7 +514,7 @@ def test_default_folders_of_images_with_one_name_differ(
         images.mkdir(parents=True, exist_ok=True)
         write_png(images / "a.png", np.asarray(digits("test").images)[0])
         outs.append(default_output_folder(bundle, images))
-        detect_folder(bundle, images, outs[-1])
+        detect_folder(bundle, DetectionRequest(images), outs[-1])
     assert [out.name for out in outs] == ["detect-images", "detect-images-2", "detect-images"]
     record = json.loads((outs[1] / DETECTION_FILE).read_text())
     assert record["images"] == str(tmp_path / "day2" / "images")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from augan import detect_folder, load_bundle, recalibrate
+from augan import DetectionRequest, detect_folder, load_bundle, recalibrate
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
@@ -75,8 +75,10 @@ def test_recalibration_ends_false_alarms_and_drift_of_a_new_camera(
     bright = np.clip(images * 1.5, 0, 255).astype(np.uint8)
     old = write_images(tmp_path / "calibration", bright[:150])
     new = write_images(tmp_path / "incoming", bright[150:])
-    before = detect_folder(digits_bundle, new, tmp_path / "before", far=0.05)
-    after = detect_folder(recalibrate(digits_bundle, old), new, tmp_path / "after", far=0.05)
+    before = detect_folder(digits_bundle, DetectionRequest(new, far=0.05), tmp_path / "before")
+    after = detect_folder(
+        recalibrate(digits_bundle, old), DetectionRequest(new, far=0.05), tmp_path / "after"
+    )
     assert before.drift.alarm
     assert before.drift.sentence in before.warnings
     assert before.to_dict()["drift"]["alarm"] is True

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from typer.testing import CliRunner
 
-from augan import detect_folder, recalibrate
+from augan import DetectionRequest, detect_folder, recalibrate
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
@@ -246,7 +246,7 @@ def score_elsewhere(scorer: Path, images: list[Path]) -> dict[str, tuple[str, fl
 
 def assert_scored_alike(scorer: Path, bundle: Bundle, folder: Path, out: Path) -> None:
     found = score_elsewhere(scorer, sorted(folder.iterdir()))
-    detect_folder(bundle, folder, out)
+    detect_folder(bundle, DetectionRequest(folder), out)
     rows = [line.split(",") for line in (out / "scores.csv").read_text().splitlines()[1:]]
     assert len(rows) == len(found)
     for path, score, p_value, flagged, *_ in rows:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from augan import GANDetector, detect_folder, recalibrate
+from augan import DetectionRequest, GANDetector, detect_folder, recalibrate
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -103,7 +103,7 @@ def test_bundle_contains_five_detectors(bundle: Bundle, dataset: Dataset) -> Non
 
 @pytest.mark.slow
 def test_detection_follows_the_formula(bundle: Bundle, new: Path, tmp_path: Path) -> None:
-    result = detect_folder(bundle, new, tmp_path / "out", far=0.1, save_maps=True)
+    result = detect_folder(bundle, DetectionRequest(new, far=0.1, save_maps=True), tmp_path / "out")
     assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
         "On average at most 22.8 % of normal images like the 50 calibration images are flagged "
@@ -136,8 +136,10 @@ def test_detection_follows_the_formula(bundle: Bundle, new: Path, tmp_path: Path
     ]
     assert np.mean(blank) > 0.65
     with pytest.raises(ConfigError, match=r"needs 99 calibration images, this model has 50"):
-        detect_folder(bundle, new, tmp_path / "out", far=0.01)
-    assert not detect_folder(bundle, new, tmp_path / "fdr", fdr=0.2).guarantee.exact
+        detect_folder(bundle, DetectionRequest(new, far=0.01), tmp_path / "out")
+    assert not detect_folder(
+        bundle, DetectionRequest(new, fdr=0.2), tmp_path / "fdr"
+    ).guarantee.exact
 
 
 @pytest.mark.slow
@@ -172,7 +174,7 @@ def test_recalibrated_ensemble_has_the_guarantee_of_one_detector(
     line = detector.require_calibration()
     assert (line.n, line.fold_sizes) == (40, ())
     assert "with 95 % confidence" in line.guarantee(0.1).sentence
-    result = detect_folder(again, new, tmp_path / "out", far=0.1)
+    result = detect_folder(again, DetectionRequest(new, far=0.1), tmp_path / "out")
     assert 10 <= result.num_anomalies <= 14  # at most four of the calibration images
     pixels = np.stack([read_image(path) for path in sorted((new / "normal").iterdir())])
     estimator = GANDetector(method="features", far=0.1, bundle=bundle).fit(pixels)
@@ -268,7 +270,9 @@ def test_table(tmp_path: Path) -> None:
         training__steps=20,
     )
     bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
-    result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
+    result = detect_folder(
+        bundle, DetectionRequest(tmp_path / "new.csv", far=0.05), tmp_path / "out"
+    )
     assert result.guarantee.n == 60
     # Every row is a calibration row and affects the scaling of the columns.
     assert "with --cross-conformal every row is a calibration row" in result.guarantee.sentence
@@ -276,7 +280,9 @@ def test_table(tmp_path: Path) -> None:
     assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
         bundle.networks
     )
-    other = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", method="fanogan")
+    other = detect_folder(
+        bundle, DetectionRequest(tmp_path / "new.csv", method="fanogan"), tmp_path / "out"
+    )
     assert (other.method, other.guarantee.n) == ("fanogan", 60)
     assert other.num_anomalies >= 3
 
@@ -306,7 +312,9 @@ def test_large_images(tmp_path: Path) -> None:
         "discriminator",
         "localization_head",
     }
-    result = detect_folder(bundle, tmp_path / "new", tmp_path / "out", far=0.05, save_maps=True)
+    result = detect_folder(
+        bundle, DetectionRequest(tmp_path / "new", far=0.05, save_maps=True), tmp_path / "out"
+    )
     assert result.most_anomalous[0].path == "31.png"
     assert read_image(tmp_path / "out" / "maps" / "31.png.png").shape == (130, 140, 1)
 

@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from augan import GANDetector, GANOverSampler, detect_folder
+from augan import DetectionRequest, GANDetector, GANOverSampler, detect_folder
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
 from augan.detect import estimator
@@ -152,7 +152,7 @@ class TestGANDetectorAtARate:
         for row, image in enumerate(deep_ones[:5]):
             (tmp_path / "images").mkdir(exist_ok=True)
             write_png(tmp_path / "images" / f"{row}.png", image.astype(np.uint16))
-        detect_folder(bundle, tmp_path / "images", tmp_path / "out", far=0.05)
+        detect_folder(bundle, DetectionRequest(tmp_path / "images", far=0.05), tmp_path / "out")
         table = pd.read_csv(tmp_path / "out" / "scores.csv", dtype=str)
         scores = table["score"].map(float).to_numpy()
         assert_array_equal(scores, -conformal.score_samples(deep_ones[:5]))

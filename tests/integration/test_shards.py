@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from augan import DetectionRequest
 from augan.augment.api import augment_folder
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.request import AugmentRequest
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
-from augan.detect.api import detect_folder
+from augan.detect.api import detect_folder, detect_shard, merge_detection
 from augan.detect.inputs import IMAGES_PER_CHUNK
-from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
@@ -55,7 +55,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(digits_bundle: Bundle, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "out"
-    detect_folder(digits_bundle, images, out, **DETECT)
+    detect_folder(digits_bundle, DetectionRequest(images, **DETECT), out)
     return out
 
 
@@ -68,7 +68,7 @@ class TestDetect:
     def test_merged_shards_are_the_folder_of_one_call(
         self, digits_bundle: Bundle, images: Path, whole: Path, tmp_path: Path, count: int
     ) -> None:
-        make = partial(detect_shard, digits_bundle, images, **DETECT)
+        make = partial(detect_shard, digits_bundle, DetectionRequest(images, **DETECT))
         shards = cut(make, tmp_path, count)
         result = merge_detection(ShardSet(shards[::-1]), tmp_path / "out")
         assert tree(tmp_path / "out") == tree(whole)
@@ -103,7 +103,7 @@ class TestDetect:
     def test_interrupted_shard_resumes(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
     ) -> None:
-        make = partial(detect_shard, digits_bundle, images, **DETECT)
+        make = partial(detect_shard, digits_bundle, DetectionRequest(images, **DETECT))
         expected = make(tmp_path / "whole", Shard(0, 1))
         seen: list[int] = []
 
@@ -136,7 +136,9 @@ class TestMergeRefuses:
         digits_bundle: Bundle, images: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> list[Path]:
         folder = tmp_path_factory.mktemp("shards")
-        return cut(partial(detect_shard, digits_bundle, images, far=0.1), folder, 3)
+        return cut(
+            partial(detect_shard, digits_bundle, DetectionRequest(images, far=0.1)), folder, 3
+        )
 
     def changed(self, shard: Path, copy: Path, **job: Any) -> Path:
         shutil.copytree(shard, copy)
@@ -156,7 +158,9 @@ class TestMergeRefuses:
     def test_shards_of_other_counts_are_refused(
         self, digits_bundle: Bundle, images: Path, shards: list[Path], tmp_path: Path
     ) -> None:
-        other = detect_shard(digits_bundle, images, tmp_path / "o", Shard(1, 2), far=0.1)
+        other = detect_shard(
+            digits_bundle, DetectionRequest(images, far=0.1), tmp_path / "o", Shard(1, 2)
+        )
         with pytest.raises(DataError, match=r"shard 0/3 and .* is shard 1/2"):
             ShardSet([shards[0], other])
 

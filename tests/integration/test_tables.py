@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from augan import (
     AugmentRequest,
+    DetectionRequest,
     GANDetector,
     GANOverSampler,
     augment_folder,
@@ -256,7 +257,7 @@ class TestAugment:
 class TestDetect:
     def scores(self, bundle: Bundle, frame: pd.DataFrame, tmp_path: Path) -> tuple:
         frame.to_csv(tmp_path / "new.csv", index=False)
-        result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out")
+        result = detect_folder(bundle, DetectionRequest(tmp_path / "new.csv"), tmp_path / "out")
         return result, pd.read_csv(tmp_path / "out" / "scores.csv")
 
     def test_a_line_for_each_row(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -305,9 +306,9 @@ class TestDetect:
         self, bundle: Bundle, digits_bundle: Bundle, table: Path, tmp_path: Path
     ) -> None:
         with pytest.raises(DataError, match="is not a table, but the model was trained on one"):
-            detect_folder(bundle, tmp_path, tmp_path / "out")
+            detect_folder(bundle, DetectionRequest(tmp_path), tmp_path / "out")
         with pytest.raises(DataError, match="is a table, but the model was trained on images"):
-            detect_folder(digits_bundle, table, tmp_path / "out")
+            detect_folder(digits_bundle, DetectionRequest(table), tmp_path / "out")
 
     def test_methods_say_what_they_accept(self) -> None:
         assert (
@@ -410,14 +411,18 @@ def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
     rows.to_csv(tmp_path / "new.csv", index=False)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
-    found = evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv")
+    found = evaluate_detection(
+        bundle, DetectionRequest(tmp_path / "new.csv"), tmp_path / "labels.csv"
+    )
     assert (found.summary["sample_type"], found.summary["num_normal"]) == ("row", 20)
     assert found.summary["auroc"]["value"] == 1
     methods = {row["method"]: row["auroc"]["value"] for row in found.baselines}
     assert methods.keys() == {"nearest-neighbors", "pca", "isolation-forest"}
     assert methods["nearest-neighbors"] == 1
     with pytest.raises(DataError, match="leave out --masks"):
-        evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv", masks=tmp_path)
+        evaluate_detection(
+            bundle, DetectionRequest(tmp_path / "new.csv"), tmp_path / "labels.csv", masks=tmp_path
+        )
 
 
 def test_what_is_for_images_is_refused_before_rows_are_scored(
@@ -432,7 +437,9 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
     with pytest.raises(DataError, match="leave out --detection-limit"):
-        evaluate_detection(bundle, table, tmp_path / "labels.csv", detection_limit=True)
+        evaluate_detection(
+            bundle, DetectionRequest(table), tmp_path / "labels.csv", detection_limit=True
+        )
     with pytest.raises(DataError, match=r"parts\.csv is a table; leave out --groups"):
         recalibrate(bundle, table, tmp_path / "labels.csv")
 

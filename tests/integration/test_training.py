@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan import detect_folder
+from augan import DetectionRequest, detect_folder
 from augan.bundle import load_bundle, restore_network
 from augan.config import Config
 from augan.data.cache import PreparedImages
@@ -95,7 +95,9 @@ def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp
     said = set()
     for far in (None, 0.01, 0.2):
         bundle = trained_for(far)
-        sentence = detect_folder(bundle, tmp_path / "images", tmp_path / "out").guarantee.sentence
+        sentence = detect_folder(
+            bundle, DetectionRequest(tmp_path / "images"), tmp_path / "out"
+        ).guarantee.sentence
         assert f"detector: {sentence}" in format_training(bundle, {"gan": 1.0})
         assert escape(sentence) in write_training_page(bundle).read_text("utf-8")
         said.add(sentence)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augan import AugmentRequest, augment_folder, detect_folder
+from augan import AugmentRequest, DetectionRequest, augment_folder, detect_folder
 from augan.augment.api import AugmentationResult
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.detect.api import DetectionResult
+from augan.detect.result import DetectionResult
 from augan.evaluation.detection.api import DetectionEvaluation, evaluate_detection
 from augan.io.images import write_png
 from augan.report.html.augmentation import write_augmentation_page
@@ -69,7 +69,9 @@ def result(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> D
         write_png(folder / "images" / (f"deep/{row}.png" if row % 2 else f"{row}.png"), image)
     write_png(folder / "images" / SPECIAL_NAME, 255 - images[0])
     (folder / "images" / "<i>bad.png").write_bytes(b"no image")
-    return detect_folder(digits_bundle, folder / "images", folder / "out", far=0.1)
+    return detect_folder(
+        digits_bundle, DetectionRequest(folder / "images", far=0.1), folder / "out"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,11 @@ def evaluation(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Dete
         write_png(folder / "images" / kind / f"{row}.png", 255 - image if row % 4 == 0 else image)
     (folder / "images" / "good" / "<i>bad.png").write_bytes(b"no image")
     return evaluate_detection(
-        bundle, folder / "images", "folders", out=folder / "out", detection_limit=True
+        bundle,
+        DetectionRequest(folder / "images"),
+        "folders",
+        out=folder / "out",
+        detection_limit=True,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan import AugmentRequest, augment_folder, detect_folder
+from augan import AugmentRequest, DetectionRequest, augment_folder, detect_folder
 from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
@@ -114,13 +114,15 @@ def test_images_and_scores_are_complete_or_absent(digits_bundle, tmp_path):
         augment_folder(digits_bundle, AugmentRequest("3", 20, filtered=False), tmp_path / "made")
     write_png(tmp_path / "images.png", np.zeros((8, 8, 1), np.uint8))
     with files_of_at_most(50), pytest.raises(DataError, match=r"cannot write .*free some space"):
-        detect_folder(digits_bundle, tmp_path / "images.png", tmp_path / "scores")
+        detect_folder(digits_bundle, DetectionRequest(tmp_path / "images.png"), tmp_path / "scores")
     assert [path.name for path in tmp_path.iterdir()] == ["images.png"]
 
 
 def test_error_of_an_image_that_does_not_fit_names_the_complete_results(digits_bundle, tmp_path):
     write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
-    scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
+    scored = detect_folder(
+        digits_bundle, DetectionRequest(tmp_path / "one.png"), tmp_path / "scores"
+    )
     preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     generated = augment_folder(
         digits_bundle, AugmentRequest("3", 20, filtered=False), tmp_path / "made"

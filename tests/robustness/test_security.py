@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import augan
-from augan import AugmentRequest, augment_folder, detect_folder
+from augan import AugmentRequest, DetectionRequest, augment_folder, detect_folder
 from augan.augment.job import class_folder
 from augan.augment.manifest import ManifestHeader, ManifestRow, write_manifest
 from augan.augment.writers import CsvWriter
@@ -143,7 +143,9 @@ def test_files_with_wild_names(digits_bundle: Bundle, tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, image)
     (tmp_path / "images" / "=bad.png").write_bytes(b"x")
-    result = detect_folder(digits_bundle, tmp_path / "images", tmp_path / "out", far=0.9)
+    result = detect_folder(
+        digits_bundle, DetectionRequest(tmp_path / "images", far=0.9), tmp_path / "out"
+    )
     page = write_detection_page(result).read_text("utf-8")
     assert "<script" not in page
     assert "default-src 'none'" in page

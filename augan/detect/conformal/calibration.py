@@ -191,7 +191,7 @@ class Calibration:
         ConfigError
             If `far` is not a number between 0 and 1, both excluded.
         """
-        return self.min_rate <= _check_rate(far)
+        return self.min_rate <= check_far(far)
 
     def threshold(self, far: float) -> float:
         """Return the score above which an image is flagged at the false-alarm rate `far`.
@@ -401,7 +401,7 @@ class Calibration:
         ConfigError
             If `far` is not in (0, 1), or is less than 1/(n+1).
         """
-        far = _check_rate(far)
+        far = check_far(far)
         if self.min_rate > far:
             raise ConfigError(
                 f"a false-alarm rate of {far!r} needs {min_calibration_size(far)} calibration "
@@ -428,14 +428,14 @@ def min_calibration_size(far: float) -> int:
     >>> min_calibration_size(0.05), min_calibration_size(0.01)
     (19, 99)
     """
-    far = _check_rate(far)
+    far = check_far(far)
     total = math.ceil(1 / Fraction(far))
     # The float 0.01 may lie just below 1/100 although 1/100 rounds to the same float: then one
     # image fewer is enough.
     return total - 2 if 1 / (total - 1) <= far else total - 1
 
 
-def _check_rate(far: float) -> float:
+def check_far(far: float) -> float:
     """Return a false-alarm rate as a float; ConfigError unless it is a number in (0, 1)."""
     if isinstance(far, bool) or not isinstance(far, Real) or not 0 < far < 1:
         raise ConfigError(

@@ -6,9 +6,10 @@ import numpy as np
 
 from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
-from augan.detect.conformal.calibration import Calibration, min_calibration_size
+from augan.detect.conformal.calibration import Calibration, check_far, min_calibration_size
 from augan.detect.conformal.fdr import (
     DiscoveryGuarantee,
+    check_fdr,
     discovery_cutoff,
     discovery_guarantee,
     validate_fdr,
@@ -141,6 +142,20 @@ def achievable_rate(
     return rate, [unsupported, *([warning] if warning else [])]
 
 
+def check_rates(far: float | None, fdr: float | None) -> None:
+    """Raise ConfigError if both rates are given, or one is no number between 0 and 1."""
+    if far is not None and fdr is not None:
+        raise ConfigError(
+            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) were "
+            "given; choose one: far is the share of normal images that is flagged, fdr the share "
+            "of normal images among the flagged images"
+        )
+    if far is not None:
+        check_far(far)
+    if fdr is not None:
+        check_fdr(fdr)
+
+
 def choose_decision_rule(
     bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, sample_type: str
 ) -> DecisionRule:
@@ -161,14 +176,10 @@ def choose_decision_rule(
     Raises
     ------
     ConfigError
-        If both rates are given, or the calibration samples are too few for the rate.
+        If a rate is invalid, both rates are given, or the calibration samples are too few for the
+        rate.
     """
-    if far is not None and fdr is not None:
-        raise ConfigError(
-            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) were "
-            "given; choose one: far is the share of normal images that is flagged, fdr the share "
-            "of normal images among the flagged images"
-        )
+    check_rates(far, fdr)
     if fdr is not None:
         return DecisionRule(validate_fdr(calibration, fdr, sample_type), True)
     rate, warning = default_rate(bundle, calibration, sample_type, far)

@@ -87,18 +87,23 @@ def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image
     ConfigError
         If the rate is not a number between 0 and 1, or the calibration images are too few for it.
     """
-    samples = plural(sample_type)
-    if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr < 1:
+    samples, fdr = plural(sample_type), check_fdr(fdr)
+    if not calibration.supports(fdr):
         raise ConfigError(
-            f"the false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
-            f"excluded; with 0.1, about 1 in 10 flagged {samples} is normal"
-        )
-    if not calibration.supports(float(fdr)):
-        raise ConfigError(
-            f"a false-discovery rate of {fdr!r} needs {min_calibration_size(float(fdr))} "
+            f"a false-discovery rate of {fdr!r} needs {min_calibration_size(fdr)} "
             f"calibration {samples}, this model has {calibration.n}: with fewer, nothing can be "
             f"flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or calibrate on "
             f"more normal {samples} (augan calibrate)"
+        )
+    return fdr
+
+
+def check_fdr(fdr: float) -> float:
+    """Return a false-discovery rate as a float; ConfigError unless it is a number in (0, 1)."""
+    if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr < 1:
+        raise ConfigError(
+            f"the false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
+            "excluded; with 0.1, about 1 in 10 flagged images is normal"
         )
     return float(fdr)
 

@@ -27,12 +27,13 @@ from augan.detect.inputs import (
     open_source,
 )
 from augan.detect.output_paths import absolute_path
+from augan.detect.request import DetectionRequest
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
 from augan.evaluation.detection.metrics import DETECTOR, DetectionMetrics, LabeledScores
 from augan.evaluation.detection.pixel_metrics import LabeledMaps, read_masks
-from augan.exceptions import DataError
+from augan.exceptions import ConfigError, DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import UNDECODABLE, escape_formula
 from augan.io.layout import DETECTION_EVALUATION_FILES, EVALUATION_FILE, SCORES_FILE
@@ -75,15 +76,13 @@ class DetectionEvaluation:
 
 def evaluate_detection(
     bundle: Bundle,
-    images: str | Path,
+    request: DetectionRequest,
     labels: str | Path,
     *,
     normal: str | None = None,
-    far: float | None = None,
     masks: str | Path | None = None,
     training_data: str | Path | None = None,
     out: str | Path | None = None,
-    method: str | None = None,
     detection_limit: bool = False,
 ) -> DetectionEvaluation:
     """Measure how well the detector of a bundle separates labeled normal samples and anomalies.
@@ -92,18 +91,16 @@ def evaluate_detection(
     ----------
     bundle : Bundle
         A bundle with a calibrated detector.
-    images : path
-        Folder of test images, or a table file for a model of a table.
+    request : DetectionRequest
+        The test images, or a table file for a model of a table, with the false-alarm rate and the
+        detection method. The options `fdr`, `save_maps` and `ignore_mask` do not apply.
     labels : path or "folders"
-        CSV file `path,label` (optionally with `group`) with paths relative to `images`. `folders`:
-        the label of an image is the first folder below `images`. Samples without a label are left
-        out.
+        CSV file `path,label` (optionally with `group`) with paths relative to the images.
+        `folders`: the label of an image is the first folder below the images. Samples without a
+        label are left out.
     normal : str or None
         Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs. Every
         other label is a type of anomaly.
-    far : float or None
-        False-alarm rate. None: the rate of the bundle, otherwise 0.05 or the smallest supported
-        rate.
     masks : path or None
         Folder of PNG masks of the defects, see
         `augan.evaluation.detection.pixel_metrics.read_masks`. None: no pixel metrics.
@@ -113,8 +110,6 @@ def evaluate_detection(
     out : path or None
         Folder for `evaluation.json` and `scores.csv`; replaced if it holds an earlier evaluation.
         None: nothing is written.
-    method : str or None
-        Name of a detection method in the bundle. None: the first method of the bundle.
     detection_limit : bool
         Also measure the smallest painted spot that the detector flags; images only.
 
@@ -127,13 +122,15 @@ def evaluate_detection(
     BundleError
         The bundle has no calibrated detector, or none of this method.
     ConfigError
-        There are too few calibration samples for `far`.
+        There are too few calibration samples for the rate, or an option does not apply.
     DataError
         The images, labels, masks or training data cannot be used, or `out` holds other files.
     """
+    _check_applicable(request)
+    images = request.images
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    calibration, _ = load_calibrations(bundle, method)
-    rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
+    calibration, _ = load_calibrations(bundle, request.method)
+    rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, request.far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
     shape, ignore_mask = get_expected_shape(bundle, preprocessing), IgnoreMask.from_bundle(bundle)
@@ -141,7 +138,7 @@ def evaluate_detection(
     sample_labels = read_labels(labels, source.names, images, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
     paintable = _require_images(source) if detection_limit else None
-    detector = Detector.from_bundle(bundle, method)
+    detector = Detector.from_bundle(bundle, request.method)
     baselines = fit_baselines(bundle, preprocessing, training_data)
     scored = _score(detector, source, sample_labels, baselines, maps)
     scored.check(images, sample_labels)
@@ -174,6 +171,17 @@ def evaluate_detection(
     if out is not None:
         _write(Path(out), evaluation, metrics)
     return evaluation
+
+
+def _check_applicable(request: DetectionRequest) -> None:
+    """Raise ConfigError if a request has an option that an evaluation does not use."""
+    options = ("fdr", "save_maps", "ignore_mask")
+    given = [name for name in options if getattr(request, name) not in (None, False)]
+    if given:
+        raise ConfigError(
+            f"an evaluation takes images, far and method of a DetectionRequest, but {given[0]} was "
+            f"given; leave out {given[0]}"
+        )
 
 
 def _require_images(source: InputSource) -> ImageFolderSource:

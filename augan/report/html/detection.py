@@ -9,9 +9,9 @@ import numpy as np
 from augan.data.dataset import plural
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.detect.api import DetectionResult
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
+from augan.detect.result import DetectionResult
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLORS
 from augan.detect.visualization.top_samples import ScoredSample

@@ -1,7 +1,7 @@
 """Command `augan detect`: scores and anomalies of images or rows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from augan_cli.options import (
 
 if TYPE_CHECKING:
     from augan.bundle import Bundle
+    from augan.detect.request import DetectionRequest
 
 _Images = Annotated[
     Path, typer.Argument(help="Folder of images (flat or nested), one image, or a table.")
@@ -31,18 +32,6 @@ _SaveMaps = Annotated[
     bool,
     typer.Option("--save-maps", help="Write the anomaly map of every image as a 16-bit PNG."),
 ]
-
-
-class DetectOptions(TypedDict):
-    """Options of `augan detect` that `detect_folder` and `detect_shard` take as arguments."""
-
-    far: float | None
-    fdr: float | None
-    method: str | None
-    save_maps: bool
-    ignore_mask: Path | None
-    workers: int | None
-    scheduler: str | None
 
 
 @handle_errors
@@ -66,46 +55,27 @@ def detect_command(
     Writes scores.csv, overlays of the flagged images, and report.html. The exit code is 0, or 2
     after an error; with --fail-on-anomaly it is 1 if anything is flagged.
     """
-    options = DetectOptions(
-        far=far,
-        fdr=fdr,
-        method=method,
-        save_maps=save_maps,
-        ignore_mask=ignore_mask,
-        workers=workers,
-        scheduler=scheduler,
-    )
+    from augan.detect.request import DetectionRequest
+
+    request = DetectionRequest(images, far, fdr, method, save_maps, ignore_mask)
     bundle = resolve_bundle(model, "detector")
-    if shard is None:
-        _detect(bundle, images, out, options, fail_on_anomaly, as_json)
-    else:
-        _detect_shard(bundle, images, out, shard, options, fail_on_anomaly, as_json)
-
-
-def _detect(
-    bundle: "Bundle",
-    images: Path,
-    out: Path | None,
-    options: DetectOptions,
-    fail_on_anomaly: bool,
-    as_json: bool,
-) -> None:
-    """Score all samples of the job, show the progress, and print the result."""
+    if shard is not None:
+        _detect_shard(bundle, request, out, shard, workers, scheduler, fail_on_anomaly, as_json)
+        return
     from augan.detect.api import detect_folder
-    from augan.progress import Progress
     from augan_cli.output import print_detection
 
-    with Progress() as progress:
-        result = detect_folder(bundle, images, out, on_scored=progress.on_scored, **options)
+    result = detect_folder(bundle, request, out, workers=workers, scheduler=scheduler)
     print_detection(result, bundle, fail_on_anomaly, as_json)
 
 
 def _detect_shard(
     bundle: "Bundle",
-    images: Path,
+    request: "DetectionRequest",
     out: Path | None,
     shard_text: str,
-    options: DetectOptions,
+    workers: int | None,
+    scheduler: str | None,
     fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
@@ -114,11 +84,10 @@ def _detect_shard(
     `shard_text` is the value of `--shard`, such as "0/4". Raises ConfigError with
     `fail_on_anomaly`.
     """
+    from augan.detect.api import detect_shard
     from augan.detect.output_paths import default_output_folder
-    from augan.detect.sharded import detect_shard
     from augan.exceptions import ConfigError
     from augan.parallel.sharding import Shard
-    from augan.progress import Progress
     from augan_cli.output import print_shard
 
     shard = Shard.parse(shard_text)
@@ -128,7 +97,6 @@ def _detect_shard(
             "--fail-on-anomaly to augan merge"
         )
     if out is None:
-        out = shard.folder_for(default_output_folder(bundle, images))
-    with Progress() as progress:
-        folder = detect_shard(bundle, images, out, shard, on_scored=progress.on_scored, **options)
+        out = shard.folder_for(default_output_folder(bundle, request.images))
+    folder = detect_shard(bundle, request, out, shard, workers=workers, scheduler=scheduler)
     print_shard(shard, folder, as_json)

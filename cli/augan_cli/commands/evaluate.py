@@ -69,21 +69,21 @@ def detection(
 ) -> None:
     """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
     from augan.detect.output_paths import default_output_folder
+    from augan.detect.request import DetectionRequest
     from augan.evaluation.detection.api import evaluate_detection
     from augan.report.html.detection_evaluation import write_detection_evaluation_page
     from augan.report.text import format_detection_evaluation
 
+    request = DetectionRequest(images, far, method=method)
     bundle = resolve_bundle(model, "detector")
     result = evaluate_detection(
         bundle,
-        images,
+        request,
         labels,
         normal=normal,
-        far=far,
         masks=masks,
         training_data=training_data,
         out=out or default_output_folder(bundle, images, "evaluate"),
-        method=method,
         detection_limit=detection_limit,
     )
     report, values = write_detection_evaluation_page(result), result.to_dict()

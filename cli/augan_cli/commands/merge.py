@@ -46,14 +46,10 @@ def _merge_detection(
 ) -> None:
     """Merge the shards of a detection into its result, and print the result."""
     from augan.bundle import load_bundle
-    from augan.detect.sharded import merge_detection
-    from augan.progress import Progress
+    from augan.detect.api import merge_detection
     from augan_cli.output import print_detection
 
-    with Progress() as progress:
-        result = merge_detection(
-            shards, out, workers=workers, scheduler=scheduler, on_scored=progress.on_scored
-        )
+    result = merge_detection(shards, out, workers=workers, scheduler=scheduler)
     bundle = load_bundle(shards.job["model path"])
     print_detection(result, bundle, fail_on_anomaly, as_json)
 

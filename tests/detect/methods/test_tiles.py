@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from augan import DetectionRequest
 from augan.bundle import load_bundle, read_weights
 from augan.config import Config
 from augan.data.dataset import from_arrays
@@ -263,7 +264,9 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     corrupted[40:60, 100:120] = 255
     for name, image in {"good": images[1], "bad": corrupted, "tiny": images[2][:20, :30]}.items():
         Image.fromarray(image[..., 0]).save(new / f"{name}.png")
-    result = detect_folder(load_bundle(tmp_path / "run"), new, tmp_path / "out", save_maps=True)
+    result = detect_folder(
+        load_bundle(tmp_path / "run"), DetectionRequest(new, save_maps=True), tmp_path / "out"
+    )
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(

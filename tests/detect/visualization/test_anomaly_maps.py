@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
-from augan import detect_folder, recalibrate
+from augan import DetectionRequest, detect_folder, recalibrate
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
@@ -141,7 +141,9 @@ class TestFiles:
         images = write_images(tmp_path / "images", pixels[:30], names)
         (images / "bad.png").write_bytes(b"no image")
         out = tmp_path / "out"
-        result = detect_folder(digits_bundle, images, out, far=0.2, save_maps=True)
+        result = detect_folder(
+            digits_bundle, DetectionRequest(images, far=0.2, save_maps=True), out
+        )
         assert files_below(out / "maps") == {f"{name}.png" for name in names}
         with open(out / "scores.csv", newline="", encoding="utf-8") as file:
             flagged = [row["path"] for row in csv.DictReader(file) if row["anomaly"] == "1"]
@@ -163,7 +165,7 @@ class TestFiles:
         wide = pixels[:3].repeat(5, axis=1).repeat(7, axis=2)
         images = write_images(tmp_path / "images", wide)
         write_images(images, pixels[3:4], ["small.png"])
-        detect_folder(digits_bundle, images, tmp_path / "out", save_maps=True)
+        detect_folder(digits_bundle, DetectionRequest(images, save_maps=True), tmp_path / "out")
         assert read_image(tmp_path / "out" / "maps" / "000.png.png").shape == (40, 56, 1)
         assert read_image(tmp_path / "out" / "maps" / "small.png.png").shape == (8, 8, 1)
         preprocessing = Detector.from_bundle(digits_bundle).preprocessing
@@ -179,8 +181,8 @@ class TestFiles:
         uncalibrated = replace(digits_bundle, tables=tables)
         images = write_images(tmp_path / "images", pixels[:30])
         with pytest.raises(BundleError, match="never calibrated; run augan calibrate"):
-            detect_folder(uncalibrated, images, tmp_path / "out", save_maps=True)
-        detect_folder(uncalibrated, images, tmp_path / "out", far=0.2)
+            detect_folder(uncalibrated, DetectionRequest(images, save_maps=True), tmp_path / "out")
+        detect_folder(uncalibrated, DetectionRequest(images, far=0.2), tmp_path / "out")
         assert files_below(tmp_path / "out") == {"detection.json", "scores.csv"}
 
 
@@ -223,7 +225,9 @@ class TestIgnoreMask:
         tables = []
         for seed in (1, 2):  # with different pixels under the mask
             images = write_images(tmp_path / f"{seed}", self.with_stamp(pixels[150:], seed))
-            result = detect_folder(recalibrated, images, tmp_path / "out", far=0.1, save_maps=True)
+            result = detect_folder(
+                recalibrated, DetectionRequest(images, far=0.1, save_maps=True), tmp_path / "out"
+            )
             tables.append((tmp_path / "out" / "scores.csv").read_bytes())
             for path in (tmp_path / "out" / "maps").iterdir():
                 assert not read_image(path)[:4, :4].any()
@@ -232,7 +236,9 @@ class TestIgnoreMask:
         assert result.num_anomalies <= calibration.false_alarm_range(0.1, 150, level=0.999)[1]
         assert (result.guarantee.exact, result.masked_fraction) == (True, 0.25)
         # The mask of the calibration does not void the guarantee.
-        again = detect_folder(recalibrated, images, tmp_path / "out", far=0.1, ignore_mask=mask)
+        again = detect_folder(
+            recalibrated, DetectionRequest(images, far=0.1, ignore_mask=mask), tmp_path / "out"
+        )
         assert again.guarantee == result.guarantee
         assert "ignore_mask" in recalibrate(recalibrated, normals).tables
         assert digits_bundle.tables.keys().isdisjoint({"ignore_mask"})
@@ -244,7 +250,9 @@ class TestIgnoreMask:
             digits_bundle, write_images(tmp_path / "n", pixels[:150]), ignore_mask=mask
         )
         images = write_images(tmp_path / "images", pixels[150:])
-        detect_folder(recalibrated, images, tmp_path / "out", far=0.1, save_maps=True)
+        detect_folder(
+            recalibrated, DetectionRequest(images, far=0.1, save_maps=True), tmp_path / "out"
+        )
         significant = sum(read_image(path).any() for path in (tmp_path / "out" / "maps").iterdir())
         calibration = Detector.from_bundle(recalibrated).map_calibration
         assert calibration is not None
@@ -254,7 +262,9 @@ class TestIgnoreMask:
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
     ) -> None:
         images = write_images(tmp_path / "images", pixels[:30])
-        result = detect_folder(digits_bundle, images, tmp_path / "out", ignore_mask=mask)
+        result = detect_folder(
+            digits_bundle, DetectionRequest(images, ignore_mask=mask), tmp_path / "out"
+        )
         assert "no guarantee: calibrated without this mask" in result.warnings[0]
         assert "augan calibrate RUN NORMALS --ignore-mask" in result.guarantee.sentence
         assert not result.guarantee.exact
@@ -264,13 +274,19 @@ class TestIgnoreMask:
     ) -> None:
         images = write_images(tmp_path / "images", pixels[:5].repeat(2, axis=1))
         with pytest.raises(DataError, match="8 x 8 pixels, the image has 8 x 16"):
-            detect_folder(digits_bundle, images, tmp_path / "out", ignore_mask=mask)
+            detect_folder(
+                digits_bundle, DetectionRequest(images, ignore_mask=mask), tmp_path / "out"
+            )
         with pytest.raises(DataError, match="8 x 8 pixels, the image has 8 x 16"):
             recalibrate(digits_bundle, images, ignore_mask=mask)
         with pytest.raises(DataError, match=r"cannot read .*gone\.png"):
             detect_folder(
-                digits_bundle, images, tmp_path / "out", ignore_mask=tmp_path / "gone.png"
+                digits_bundle,
+                DetectionRequest(images, ignore_mask=tmp_path / "gone.png"),
+                tmp_path / "out",
             )
         broken = {**digits_bundle.tables, "ignore_mask": {"mask": np.zeros(3)}}
         with pytest.raises(BundleError, match="ignore mask"):
-            detect_folder(replace(digits_bundle, tables=broken), images, tmp_path / "out")
+            detect_folder(
+                replace(digits_bundle, tables=broken), DetectionRequest(images), tmp_path / "out"
+            )

@@ -14,7 +14,7 @@ from scipy.stats import beta
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from augan import evaluate_detection
+from augan import DetectionRequest, evaluate_detection
 from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
@@ -64,9 +64,8 @@ def site(tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 def evaluated(digits_bundle: Bundle, site: Path) -> DetectionEvaluation:
     return evaluate_detection(
         digits_bundle,
-        site / "test",
+        DetectionRequest(site / "test", far=0.1),
         "folders",
-        far=0.1,
         masks=site / "masks",
         training_data=site / "train.npz",
         out=site / "out",
@@ -123,7 +122,10 @@ def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, si
         digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
     )
     evaluation = evaluate_detection(
-        trimmed, site / "test", "folders", far=0.1, training_data=site / "train.npz"
+        trimmed,
+        DetectionRequest(site / "test", far=0.1),
+        "folders",
+        training_data=site / "train.npz",
     )
     assert evaluation.summary["false_alarms"]["exact"] is False
     assert any("no guarantee" in text for text in evaluation.summary["warnings"])
@@ -187,9 +189,8 @@ def test_pixel_metrics_follow_from_the_maps(
 def limits(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
     evaluation = evaluate_detection(
         digits_bundle,
-        site / "test",
+        DetectionRequest(site / "test", far=0.1),
         "folders",
-        far=0.1,
         training_data=site / "train.npz",
         detection_limit=True,
     )
@@ -256,7 +257,7 @@ def test_file_names_that_are_not_utf8_are_kept(
         pytest.skip(f"no such names here: {error}")
     evaluate_detection(
         digits_bundle,
-        tmp_path / "test",
+        DetectionRequest(tmp_path / "test"),
         "folders",
         training_data=site / "train.npz",
         out=tmp_path / "out",
@@ -271,12 +272,11 @@ def test_evaluation_is_deterministic(
 ) -> None:
     again = evaluate_detection(
         digits_bundle,
-        site / "test",
+        DetectionRequest(site / "test", far=0.1),
         "folders",
-        far=0.1,
         masks=site / "masks",
         training_data=site / "train.npz",
-        out=site / "out",  # an earlier result is replaced
+        out=site / "out",
     )
     assert again.to_dict() == evaluated.to_dict()
 
@@ -288,7 +288,7 @@ def test_label_table_with_groups(
     lines += [f"./noise/{row:02d}.png,odd," for row in range(6)] + ["bar/00.png,,"]
     (tmp_path / "labels.csv").write_text("\ufeffpath,label,group\n" + "\n".join(lines), "utf-8")
     evaluation = evaluate_detection(
-        digits_bundle, site / "test", tmp_path / "labels.csv", normal="fine"
+        digits_bundle, DetectionRequest(site / "test"), tmp_path / "labels.csv", normal="fine"
     )
     summary = evaluation.summary
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"][:25], scores["noise"]))
@@ -315,7 +315,10 @@ def test_training_images_in_the_test_warn(
     save_all(tmp_path / "test/noise", pixels_of(site, "noise"))
     (tmp_path / "test/noise/broken.png").write_bytes(b"no image")
     evaluation = evaluate_detection(
-        digits_bundle, tmp_path / "test", "folders", training_data=site / "train.npz"
+        digits_bundle,
+        DetectionRequest(tmp_path / "test"),
+        "folders",
+        training_data=site / "train.npz",
     )
     (warning,) = evaluation.summary["warnings"]
     assert warning.startswith("12 of the 18 test images equal training or calibration images")
@@ -326,20 +329,24 @@ def test_training_images_in_the_test_warn(
 def test_other_training_data_raises_or_skips_baselines(digits_bundle: Bundle, site: Path) -> None:
     for data, message in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
         with pytest.raises(DataError, match=message):
-            evaluate_detection(digits_bundle, site / "test", "folders", training_data=data)
+            evaluate_detection(
+                digits_bundle, DetectionRequest(site / "test"), "folders", training_data=data
+            )
     arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
     moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
     for bundle, message in (
         (arrays, "arrays in memory"),
         (moved, "not at gone, relative to the current folder"),
     ):
-        evaluation = evaluate_detection(bundle, site / "test", "folders")
+        evaluation = evaluate_detection(bundle, DetectionRequest(site / "test"), "folders")
         assert message in evaluation.summary["baselines_skipped"]
 
 
 def test_invalid_masks_raise(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
     def judge(masks: Path) -> Any:
-        return evaluate_detection(digits_bundle, site / "test", "folders", masks=masks)
+        return evaluate_detection(
+            digits_bundle, DetectionRequest(site / "test"), "folders", masks=masks
+        )
 
     with pytest.raises(DataError, match="no folder"):
         judge(tmp_path / "none")
@@ -362,7 +369,9 @@ def test_masks_are_found_by_the_image_name(
     mark[0] = 0
     write_png(tmp_path / "bar/03_mask.png", mark)
     write_png(tmp_path / "07.png", mark)  # two images are called 07: whose is it?
-    evaluation = evaluate_detection(digits_bundle, site / "test", "folders", masks=tmp_path)
+    evaluation = evaluate_detection(
+        digits_bundle, DetectionRequest(site / "test"), "folders", masks=tmp_path
+    )
     assert evaluation.summary["pixels"]["num_anomalies"] == 1
     assert len(evaluation.summary["pixels"]["without_mask"]) == 13
 
@@ -441,6 +450,8 @@ def test_invalid_options_exit_with_2_and_one_line(
 
 def test_evaluate_detection_raises_typed_errors(digits_bundle: Bundle, site: Path) -> None:
     with pytest.raises(ConfigError):
-        evaluate_detection(digits_bundle, site / "test", "folders", far=0.001)
+        evaluate_detection(digits_bundle, DetectionRequest(site / "test", far=0.001), "folders")
     with pytest.raises(BundleError):
-        evaluate_detection(replace(digits_bundle, detector=None), site / "test", "folders")
+        evaluate_detection(
+            replace(digits_bundle, detector=None), DetectionRequest(site / "test"), "folders"
+        )

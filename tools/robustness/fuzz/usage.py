@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augan import DetectionRequest
 from augan.bundle import load_bundle
 from augan.exceptions import AuganError
 from augan.io.layout import BUNDLE_FILE
@@ -67,8 +68,10 @@ def use_bundle(raw: bytes, folder: Path) -> None:
     _write_samples(images)
     data = images / "x.csv" if bundle.preprocessing.get("modality") == "rows" else images
     actions = [
-        lambda: detect_folder(bundle, data, folder / "d", far=0.2),
-        lambda: detect_folder(bundle, data, folder / "e", far=0.2, method="fanogan"),
+        lambda: detect_folder(bundle, DetectionRequest(data, far=0.2), folder / "d"),
+        lambda: detect_folder(
+            bundle, DetectionRequest(data, far=0.2, method="fanogan"), folder / "e"
+        ),
         lambda: generate_folder(bundle, 2, folder / "f"),
         lambda: augment_folder(bundle, AugmentRequest("0", 2, filtered=False), folder / "g"),
         lambda: augment_folder(

@@ -1,0 +1,117 @@
+"""Resolution of a detection request: what a bundle and an input make of the user's options."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from augan.bundle import Bundle
+from augan.data.modalities.registry import restore_preprocessing
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
+from augan.detect.detector import Detector, load_calibrations
+from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
+from augan.detect.inputs import (
+    ImageFolderSource,
+    get_expected_shape,
+    name_chunks,
+    open_source,
+)
+from augan.detect.request import COMMAND, DetectionRequest
+from augan.detect.worker import ScoringWorker, names_digest
+from augan.exceptions import BundleError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedDetection:
+    """Request of a detection with the detector, the opened input and the decision rule.
+
+    Attributes
+    ----------
+    request : DetectionRequest
+        The options of the user.
+    worker : ScoringWorker
+        The detector with its input.
+    rule : DecisionRule
+        The rate at which samples are flagged.
+    ignore_mask : IgnoreMask or None
+        Pixels that do not affect scores; None: no mask.
+    mask_caveat : str or None
+        Why the ignore mask voids the guarantee; None: it does not.
+    """
+
+    request: DetectionRequest
+    worker: ScoringWorker
+    rule: DecisionRule
+    ignore_mask: IgnoreMask | None
+    mask_caveat: str | None
+
+    @property
+    def calibration(self) -> Calibration:
+        """Calibration of the detector's scores."""
+        return self.worker.detector.require_calibration()
+
+    @property
+    def chunks(self) -> Iterator[list[str]]:
+        """Names of all samples, in chunks that are scored together; a new iterator each time."""
+        return name_chunks(self.worker.source.names, self.worker.detector.preprocessing)
+
+    def job(self) -> dict[str, Any]:
+        """Return a JSON-able description of everything on which the scores depend.
+
+        Shards with equal descriptions can be merged. The description contains the options, the
+        model, the package versions, the names of all samples, and digests of the mask and of the
+        table or of at most 8 images.
+        """
+        spec, names = self.worker.spec(), self.worker.source.names
+        return {
+            "command": COMMAND,
+            **self.request.to_dict(),
+            "model": spec.bundle.sha256,
+            "model path": spec.bundle.path,
+            "folder": spec.request.images,
+            "number of images or rows": len(names),
+            "list of names": names_digest(names),
+            "content of some files": names_digest([digest for _, digest in spec.probed_files]),
+            "versions": dict(spec.bundle.versions),
+        }
+
+
+def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDetection:
+    """Check a request against a bundle, then open the input and restore the detector.
+
+    All options are checked before the detector is restored, because restoring loads TensorFlow.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no detector of this method, or maps were requested but never calibrated.
+    DataError
+        If there is nothing to score, or the samples, mask and maps do not fit the model.
+    ConfigError
+        If the calibration samples are too few for the rate.
+    """
+    preprocessing = restore_preprocessing(bundle.preprocessing)
+    calibration, map_calibration = load_calibrations(bundle, request.method)
+    mask, mask_caveat = resolve_ignore_mask(bundle, request.ignore_mask)
+    shape = get_expected_shape(bundle, preprocessing)
+    source = open_source(Path(request.images), preprocessing, shape, mask)
+    rule = choose_decision_rule(
+        bundle, calibration, request.far, request.fdr, preprocessing.sample_type
+    )
+    map_rate = rule.rate
+    if map_calibration is not None:
+        map_rate = rule.map_rate(map_calibration)
+    elif request.save_maps and isinstance(source, ImageFolderSource):
+        raise BundleError(
+            "the anomaly maps of this detector were never calibrated; run augan calibrate RUN "
+            "NORMALS on normal images that it was not trained on"
+        )
+    if request.save_maps and not isinstance(source, ImageFolderSource):
+        raise DataError(
+            "--save-maps writes maps of images, but this model is for rows of a table; leave out "
+            "--save-maps"
+        )
+    detector = Detector.from_bundle(bundle, request.method)
+    worker = ScoringWorker(bundle, request, map_rate, detector, source)
+    return ResolvedDetection(request, worker, rule, mask, mask_caveat)
