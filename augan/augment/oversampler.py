@@ -17,9 +17,8 @@ from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.modalities.registry import AnyPreprocessing, prepare_samples
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.tables import as_frame, is_frame
-from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
 from augan.data.validation import check_image_array, check_labels, check_seed, ndim_of
@@ -191,7 +190,7 @@ class GANOverSampler(BaseOverSampler):
             self.bundle_ = self._load_bundle()
         sampler = GeneratorSampler(self.bundle_)
         first = from_arrays(samples[:1])
-        prepare_samples(first.images, sampler.preprocessing)  # refuses samples of another shape
+        sampler.preprocessing.prepare_samples(first.images)  # refuses samples of another shape
         self._check_dtype(samples, sampler.preprocessing)
         method = AUGMENTATION_METHODS[self.method](sampler, reference)
         new_samples, new_labels = [], []
@@ -228,7 +227,7 @@ class GANOverSampler(BaseOverSampler):
         return unlabeled
 
     @staticmethod
-    def _check_dtype(samples: Any, preprocessing: AnyPreprocessing) -> None:
+    def _check_dtype(samples: Any, preprocessing: Preprocessing) -> None:
         """Refuse images of another type than the model's, whose values have another range.
 
         Raises
@@ -236,10 +235,11 @@ class GANOverSampler(BaseOverSampler):
         DataError
             The types differ. Table rows are never refused.
         """
-        if isinstance(preprocessing, TabularPreprocessing) or preprocessing.dtype == samples.dtype:
+        pixel_type = preprocessing.pixel_type
+        if pixel_type is None or pixel_type == samples.dtype:
             return
         raise DataError(
-            f"the model generates {preprocessing.dtype} images, but those to over-sample are "
+            f"the model generates {pixel_type} images, but those to over-sample are "
             f"{samples.dtype}; convert them to the model's range and type"
         )
 
@@ -301,7 +301,7 @@ def _train(
         steps = steps or DEFAULT_AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve_reproducible_defaults(settings, dataset)
-    prepared = np.asarray(prepare_samples(dataset.images, preprocessing))
+    prepared = preprocessing.prepare_all(dataset.images)
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
     rows = np.sort(np.concatenate([split.train, split.val]))
@@ -333,7 +333,7 @@ def _train(
 
 
 def _training_data(
-    dataset: Dataset, prepared: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
+    dataset: Dataset, prepared: np.ndarray, rows: np.ndarray, preprocessing: Preprocessing
 ) -> "TrainingData":
     """Return the labeled and the unlabeled samples of a data set, prepared for training.
 
@@ -344,7 +344,7 @@ def _training_data(
     samples: np.ndarray | ConcatRows = prepared
     classes = np.asarray(dataset.labels)
     if dataset.unlabeled is not None:
-        unlabeled = np.asarray(prepare_samples(dataset.unlabeled.images, preprocessing))
+        unlabeled = preprocessing.prepare_all(dataset.unlabeled.images)
         samples = ConcatRows(prepared, unlabeled)
         classes = np.concatenate([classes, np.full(len(unlabeled), -1)])
     return TrainingData(
@@ -363,14 +363,14 @@ def _describe_shape(images: np.ndarray) -> str:
     return f"{height} x {width} pixels with {channels} channels, {images.dtype}"
 
 
-def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
+def _match_input_type(native: np.ndarray, preprocessing: Preprocessing, X: Any) -> Any:
     """Return generated samples in the shape and type of the input `X`, so that both concatenate.
 
     Parameters
     ----------
     native : ndarray
         Generated images `[N, H, W, C]` in their original size, or rows `[N, F]`.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the model.
     X : ndarray or DataFrame
         Input of `fit_resample`.
@@ -380,8 +380,8 @@ def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: An
     DataError
         The model does not generate a column of `X`, or generates images of another size.
     """
-    if isinstance(preprocessing, TabularPreprocessing):
-        frame = preprocessing.to_frame(native)
+    if not preprocessing.has_pixels:
+        frame = preprocessing.require_rows().to_frame(native)
         if not is_frame(X):
             return frame.to_numpy().astype(X.dtype)
         names = [str(name) for name in X.columns]  # a model knows columns by their text

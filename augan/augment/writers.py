@@ -9,15 +9,15 @@ import numpy as np
 
 from augan.augment.transforms import get_seeded_transform
 from augan.data.dataset import plural
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.registry import preprocessing_class
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import ConfigError
 from augan.io.csv_safety import escape_frame
 from augan.io.images import png_bytes
 from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
-_FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # the first is the default
 NUM_COLUMNS = 10  # images in a row of the preview
 MAX_CLASSES = 12  # classes that have a row in the preview
 MAX_SINGLE_CLASS = 40  # images in the preview of a single class
@@ -38,7 +38,7 @@ def resolve_format(name: str | None, sample_type: str) -> str:
     ConfigError
         Samples of this type cannot be written in this format.
     """
-    formats = _FORMATS[sample_type]
+    formats = preprocessing_class(sample_type).file_formats
     if name is None:
         return formats[0]
     if name not in formats:
@@ -333,7 +333,7 @@ class CsvWriter:
 def open_writer(
     format: str,
     folder: Path,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     *,
     class_names: Sequence[str],
     transform: str = "none",
@@ -347,7 +347,7 @@ def open_writer(
         Result of `resolve_format`. Table rows are always written as CSV.
     folder : Path
         The result folder.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle.
     class_names : sequence of str
         Names of the classes by index; empty without classes.
@@ -357,11 +357,10 @@ def open_writer(
     seed : int
         Seed of the transform.
     """
-    if isinstance(preprocessing, TabularPreprocessing):
-        return CsvWriter(folder, preprocessing, class_names)
-    if format == "npz":
-        return NpzWriter(folder, preprocessing, transform, seed, class_names)
-    return PngWriter(folder, preprocessing, transform, seed, class_names)
+    if not preprocessing.has_pixels:
+        return CsvWriter(folder, preprocessing.require_rows(), class_names)
+    writer = NpzWriter if format == "npz" else PngWriter
+    return writer(folder, preprocessing.require_images(), transform, seed, class_names)
 
 
 def _is_complete_png(path: Path) -> bool:

@@ -27,10 +27,8 @@ import PIL
 from numpy.lib import format as npy
 
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import AnyPreprocessing, prepare_samples
-from augan.data.modalities.tables import Table
-from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import DataError
 from augan.io.atomic import try_lock
 from augan.io.hashing import sha256_array, sha256_bytes, sha256_json, sha256_parts
@@ -79,7 +77,7 @@ class PreparedImages:
 
 
 def load_prepared(
-    dataset: Dataset, preprocessing: AnyPreprocessing, folder: str | Path | None = None
+    dataset: Dataset, preprocessing: Preprocessing, folder: str | Path | None = None
 ) -> PreparedImages:
     """Convert a dataset to prepared samples, with a disk cache for large sets of image files.
 
@@ -93,7 +91,7 @@ def load_prepared(
     ----------
     dataset : Dataset
         The result of `load_dataset`.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         The preprocessing that was fitted on the training samples.
     folder : path-like or None
         Folder of the cache; small sets of files are then cached too. None (default):
@@ -112,17 +110,19 @@ def load_prepared(
         cache cannot be written, or files change while they are read.
     """
     images = dataset.images
-    if isinstance(images, Table) or isinstance(preprocessing, TabularPreprocessing):
-        return PreparedImages(dataset, np.asarray(prepare_samples(images, preprocessing)))
-    if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
-        return PreparedImages(*decode_all(dataset, preprocessing))
-    key, file_bytes = _cache_key(images, preprocessing)
-    num_values = len(dataset) * preprocessing.size**2 * preprocessing.channels
-    pixel_bytes = num_values * np.dtype(preprocessing.prepared_dtype).itemsize
+    preprocessing.check_samples(images)
+    if not preprocessing.has_files:
+        return PreparedImages(dataset, preprocessing.prepare_all(images))
+    of_images = preprocessing.require_images()
+    if not isinstance(images, ImageFiles) or of_images.dtype == "float32":
+        return PreparedImages(*decode_all(dataset, of_images))
+    key, file_bytes = _cache_key(images, of_images)
+    num_values = len(dataset) * of_images.size**2 * of_images.channels
+    pixel_bytes = num_values * np.dtype(of_images.prepared_dtype).itemsize
     if folder is None and max(file_bytes, pixel_bytes) < MAX_IN_MEMORY_BYTES:
-        return PreparedImages(*decode_all(dataset, preprocessing))
+        return PreparedImages(*decode_all(dataset, of_images))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
-    cached = open_cache_file(path) or _build(path, dataset, images, preprocessing, pixel_bytes)
+    cached = open_cache_file(path) or _build(path, dataset, images, of_images, pixel_bytes)
     return PreparedImages(drop_failed(dataset, cached.failures), cached.pixels, cached.sha256)
 
 

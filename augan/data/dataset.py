@@ -17,6 +17,7 @@ MAX_SKIPPED_FRACTION = 0.1  # of all files
 
 SampleType = Literal["image", "row"]
 Modality = Literal["images", "tiles", "rows"]
+Samples = np.ndarray | Sequence[np.ndarray] | Table
 Skipped = tuple[tuple[str, str], ...]
 
 
@@ -29,6 +30,11 @@ def plural(sample_type: SampleType | str) -> str:
     ('images', 'rows')
     """
     return f"{sample_type}s"
+
+
+def type_of_samples(samples: Samples) -> SampleType:
+    """Return the type of the samples of a dataset: "row" for a `Table`, else "image"."""
+    return "row" if isinstance(samples, Table) else "image"
 
 
 class ImageFiles(Sequence[np.ndarray]):
@@ -127,7 +133,7 @@ class Dataset:
 
     name: str
     source: str | None
-    images: np.ndarray | Sequence[np.ndarray] | Table
+    images: Samples
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -175,12 +181,30 @@ class Dataset:
     @property
     def sample_type(self) -> SampleType:
         """The kind of the samples: "image", or "row" if the dataset is a table."""
-        return "row" if isinstance(self.images, Table) else "image"
+        return type_of_samples(self.images)
 
-    def require_images(self) -> np.ndarray | Sequence[np.ndarray]:
-        """Return `images` for code that handles images only; DataError if these are a table."""
+    def require_images(self, message: str | None = None) -> np.ndarray | Sequence[np.ndarray]:
+        """Return `images` for code that handles images only.
+
+        Raises
+        ------
+        DataError
+            The dataset is a table; the text is `message` if it is not None.
+        """
         if isinstance(self.images, Table):
-            raise DataError(f"{self.name} is a table, but images are needed")
+            raise DataError(message or f"{self.name} is a table, but images are needed")
+        return self.images
+
+    def require_table(self, message: str | None = None) -> Table:
+        """Return `images` for code that handles tables only.
+
+        Raises
+        ------
+        DataError
+            The dataset holds images; the text is `message` if it is not None.
+        """
+        if not isinstance(self.images, Table):
+            raise DataError(message or f"{self.name} holds images, but a table is needed")
         return self.images
 
     @property

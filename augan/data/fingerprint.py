@@ -3,14 +3,13 @@
 import json
 
 from augan.data.cache import PreparedImages
-from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.io.hashing import sha256_parts
 
 
 def dataset_fingerprint(
     prepared: PreparedImages,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     unlabeled: PreparedImages | None = None,
 ) -> str:
     """Return the SHA-256 of the prepared training data, by which a bundle recognizes its data.
@@ -23,7 +22,7 @@ def dataset_fingerprint(
     ----------
     prepared : PreparedImages
         The labeled training samples, or all samples if there are no labels.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         The preprocessing of the samples.
     unlabeled : PreparedImages or None
         The training samples without labels; None (default): none.
@@ -32,9 +31,9 @@ def dataset_fingerprint(
     # The cache knows the SHA-256 of the pixels, so they are not read again.
     parts = [prepared.sha256.encode()]
     parts.append(json.dumps([str(prepared.pixels.dtype), prepared.pixels.shape]).encode())
-    if isinstance(preprocessing, TabularPreprocessing):
-        # Equal numbers in columns of other names are other data.
-        parts.append(json.dumps(preprocessing.to_dict()).encode())
+    values = preprocessing.identifying_values()
+    if values is not None:
+        parts.append(json.dumps(values).encode())
     if labels is not None:
         parts.append(labels.tobytes())
     if unlabeled is not None:

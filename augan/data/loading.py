@@ -13,7 +13,7 @@ from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.datasets import digits, fashion_mnist, is_idx_folder, read_idx_folder
 from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
-from augan.data.modalities.tables import Table, is_table_file, read_table, split_target
+from augan.data.modalities.tables import is_table_file, read_table, split_target
 from augan.exceptions import DataError
 from augan.io.arrays import read_npz
 from augan.io.images import IMAGE_SUFFIXES
@@ -136,14 +136,13 @@ def _with_target(data: str | Path | tuple[Any, ...], subset: Subset, target: str
         The data is not a table, already has labels, or has no usable column `target`.
     """
     dataset = _load(data, subset)
-    if not isinstance(dataset.images, Table):
-        raise DataError(
-            f"a target is a column of a table, and {dataset.name} is not a table; the classes "
-            "of images are their folders, or y in an .npz file"
-        )
+    whole = dataset.require_table(
+        f"a target is a column of a table, and {dataset.name} is not a table; the classes of "
+        "images are their folders, or y in an .npz file"
+    )
     if dataset.labels is not None:
         raise DataError(f"{dataset.name} has labels already; leave out the target '{target}'")
-    table, labels, class_names = split_target(dataset.images.frame, target)
+    table, labels, class_names = split_target(whole.frame, target)
     return replace(dataset, images=table, labels=labels, class_names=class_names)
 
 

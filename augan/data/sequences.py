@@ -101,6 +101,28 @@ class RaggedImages:
         return cls([padded[row, :height, :width] for row, (height, width) in enumerate(shapes)])
 
 
+def join_like(
+    samples: "np.ndarray | ConcatRows | RaggedImages", parts: Sequence[Any]
+) -> "np.ndarray | RaggedImages":
+    """Join results for parts of some samples, in the form of the samples.
+
+    Parameters
+    ----------
+    samples : ndarray, ConcatRows or RaggedImages
+        The samples of all parts.
+    parts : sequence of ndarray or RaggedImages
+        Results for consecutive parts of the samples, such as anomaly maps, one for each sample.
+
+    Returns
+    -------
+    ndarray or RaggedImages
+        `RaggedImages` if the samples are.
+    """
+    if isinstance(samples, RaggedImages):
+        return RaggedImages([one for part in parts for one in part])
+    return np.concatenate(parts)
+
+
 class SlidingWindows:
     """Square windows of images and of their mirror images, as one sequence of training samples.
 

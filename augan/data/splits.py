@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.config import Config
 from augan.data.dataset import Dataset
+from augan.data.modalities.registry import preprocessing_class
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 
@@ -330,7 +331,8 @@ def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> 
         Sorted indices of the training and validation rows. None: all rows, for images, with folds,
         or without calibration.
     """
-    if dataset.sample_type != "row" or config.detect.cross_conformal or not calibrate:
+    fits_values = preprocessing_class(dataset.sample_type).fits_values
+    if not fits_values or config.detect.cross_conformal or not calibrate:
         return None
     split = split_dataset(config, dataset, calibrate=True)
     return np.sort(np.concatenate([split.train, split.val]))

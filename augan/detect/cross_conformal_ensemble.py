@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.sequences import RaggedImages
+from augan.data.sequences import join_like
 from augan.detect.conformal.cross_conformal import CrossConformalPool
 from augan.detect.methods.base import Scorer
 from augan.detect.scoring.component import ScoreComponent
@@ -138,7 +138,7 @@ class CrossConformalEnsemble:
         """
         by_image = zip(*(member.maps(images) for member in self._members))
         maps = [self._pooled_map(np.stack(maps, axis=-1)) for maps in by_image]
-        return RaggedImages(maps) if isinstance(images, RaggedImages) else np.stack(maps)
+        return join_like(images, [one[None] for one in maps])
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays, scale and calibration scores of every fold, for the bundle.

@@ -14,9 +14,9 @@ import numpy as np
 
 from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.config import DetectSection
-from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples, restore_preprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
-from augan.data.sequences import RaggedImages
+from augan.data.modalities.base import PreparedSamples, Preprocessing
+from augan.data.modalities.registry import restore_preprocessing
+from augan.data.sequences import RaggedImages, join_like
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.base import DetectionMethod, Scorer
@@ -26,11 +26,7 @@ from augan.exceptions import BundleError
 if TYPE_CHECKING:  # options are checked before TensorFlow, which takes seconds, is loaded
     from augan.gan import keras
 
-_CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
-_CHUNK_SIZE_LARGE = 16  # large images in memory as float32
 NOT_CALIBRATED = "this detector was never calibrated; train with --task both"
-_MAX_TRAINING_SAMPLES = 5000  # on which a method is fitted, evenly spaced in the split
-MAX_TRAINING_SAMPLES_LARGE = 500  # large images on which a method is fitted
 
 
 def configured_methods(settings: DetectSection) -> tuple[str, ...]:
@@ -61,7 +57,7 @@ class Detector:
     ----------
     method : Scorer
         The fitted method, or the cross-conformal ensemble of all folds.
-    preprocessing : AnyPreprocessing
+    preprocessing : Preprocessing
         Conversion of prepared samples to the inputs of the networks.
     calibration : Calibration or None
         Scores of the calibration samples; None: not calibrated.
@@ -72,7 +68,7 @@ class Detector:
     """
 
     method: Scorer
-    preprocessing: AnyPreprocessing
+    preprocessing: Preprocessing
     calibration: Calibration | None = None
     map_calibration: Calibration | None = None
     bundle: Bundle | None = None
@@ -82,7 +78,7 @@ class Detector:
         cls,
         method: str,
         models: "Mapping[str, keras.Model]",
-        preprocessing: AnyPreprocessing,
+        preprocessing: Preprocessing,
         samples: PreparedSamples,
         *,
         train: np.ndarray,
@@ -96,12 +92,12 @@ class Detector:
             Name of the detection method.
         models : mapping of str to keras.Model
             Trained networks by role, such as "discriminator".
-        preprocessing : AnyPreprocessing
+        preprocessing : Preprocessing
         samples : PreparedSamples
             Prepared samples of all splits.
         train : ndarray of int
-            Indices of the samples on which the networks were trained. At most 5,000 of them, or 500
-            large images, evenly spaced, are used.
+            Indices of the samples on which the networks were trained. At most
+            `preprocessing.max_fitting_samples`, evenly spaced, are used.
         val : ndarray of int
             Indices of the samples on which the score components are standardized.
 
@@ -110,8 +106,7 @@ class Detector:
         ConfigError
             If the method does not score samples of this modality.
         """
-        is_tiled = preprocessing.modality == TiledPreprocessing.modality
-        limit = MAX_TRAINING_SAMPLES_LARGE if is_tiled else _MAX_TRAINING_SAMPLES
+        limit = preprocessing.max_fitting_samples
         splits = (
             preprocessing.normalize(samples[rows]) for rows in (evenly_spaced(train, limit), val)
         )
@@ -173,7 +168,7 @@ class Detector:
             score.
         """
         columns = [self.score(samples)]
-        if self.preprocessing.sample_type == "image":
+        if self.preprocessing.supports_maps:
             columns.append(np.array([float(one.max()) for one in self.maps(samples)]))
         return np.stack(columns, axis=1)
 
@@ -244,7 +239,7 @@ class Detector:
         Returns
         -------
         ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
-            `ImagePreprocessing.to_original_size` resizes maps to the original images.
+            `Preprocessing.resize_map` resizes maps to the original images.
 
         Raises
         ------
@@ -253,10 +248,7 @@ class Detector:
         """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, None))
         with self._bundle_errors():
-            maps = [self.method.maps(chunk) for chunk in chunks]
-        if isinstance(samples, RaggedImages):
-            return RaggedImages([one for chunk in maps for one in chunk])
-        return np.concatenate(maps)
+            return join_like(samples, [self.method.maps(chunk) for chunk in chunks])
 
     def _bundle_errors(self) -> AbstractContextManager[None]:
         """Return a context manager that names the bundle, if any, in errors of its networks."""
@@ -269,7 +261,7 @@ class Detector:
     def _chunks(self, samples: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         """Return the indices `rows` (None: all) in chunks whose samples fit into memory."""
         rows = np.arange(len(samples)) if rows is None else rows
-        size = _CHUNK_SIZE_LARGE if isinstance(samples, RaggedImages) else _CHUNK_SIZE
+        size = self.preprocessing.scoring_chunk_size
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     @classmethod

@@ -14,10 +14,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset, from_arrays, plural
-from augan.data.modalities.registry import PreparedSamples, prepare_samples, training_samples
+from augan.data.modalities.base import PreparedSamples
 from augan.data.modalities.tables import as_frame, is_frame
-from augan.data.modalities.tabular import TabularPreprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import check_image_array, check_seed, ndim_of
 from augan.detect.conformal.calibration import min_calibration_size
@@ -191,12 +189,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
         config, preprocessing = resolve_reproducible_defaults(
             self._settings(trim_fraction), dataset, calibrate=calibrate
         )
-        prepared = prepare_samples(dataset.images, preprocessing)
+        prepared = preprocessing.prepare_samples(dataset.images)
         split = split_dataset(config, dataset, calibrate=calibrate)
         self._check_count(
             trimmed_size(len(split.calibration), trim_fraction), len(dataset), dataset.sample_type
         )
-        samples, rows_of = training_samples(prepared, preprocessing)
+        samples, rows_of = preprocessing.training_samples(prepared)
         data = TrainingData(samples, None, 0, preprocessing, train=rows_of(split.train))
         needs = get_method_spec(config.detect.method, preprocessing).required_networks
         stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
@@ -260,7 +258,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "that was calibrated without --ignore-mask"
             )
         detector = Detector.from_bundle(bundle, self.method).without_calibration()
-        samples = prepare_samples(dataset.images, detector.preprocessing)
+        samples = detector.preprocessing.prepare_samples(dataset.images)
         self._check_count(len(dataset), len(dataset), dataset.sample_type)
         detector.calibrate(samples, dataset.groups)
         self._detector = detector
@@ -298,14 +296,14 @@ class GANDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "bundle_")
         preprocessing = self._get_detector().preprocessing
-        if isinstance(preprocessing, TabularPreprocessing):
-            samples = self._samples(X, reset=False)
-            if not (is_frame(X) and self._has_names):
-                samples.columns = [column.name for column in preprocessing.columns]
-        else:
-            samples = self._samples(_as_pixel_type(X, preprocessing.dtype), reset=False)
-        images = from_arrays(samples).images
-        return -self._get_detector().score(prepare_samples(images, preprocessing))
+        if preprocessing.pixel_type is not None:
+            X = _as_pixel_type(X, preprocessing.pixel_type)
+        samples = self._samples(X, reset=False)
+        if not (preprocessing.has_pixels or (is_frame(X) and self._has_names)):
+            columns = preprocessing.require_rows().columns
+            samples.columns = [column.name for column in columns]
+        prepared = preprocessing.prepare_samples(from_arrays(samples).images)
+        return -self._get_detector().score(prepared)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`, float64 `[N]`; negative for anomalies."""
@@ -340,7 +338,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _check_image_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of another shape than in `fit`, unless the model accepts any size."""
-        accepts_any_size = isinstance(self._get_detector().preprocessing, TiledPreprocessing)
+        accepts_any_size = not self._get_detector().preprocessing.has_fixed_size
         if accepts_any_size and shape[-1] == self._image_shape[-1]:
             return
         is_single = shape[:2] == self._image_shape[:2]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples
+from augan.data.modalities.base import PreparedSamples, Preprocessing
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
@@ -20,7 +20,7 @@ MIN_STANDARDIZATION_SAMPLES = 10  # with fewer validation samples, training samp
 def fit_detector(
     method: str,
     models: "Mapping[str, keras.Model]",
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     samples: PreparedSamples,
     split: Split,
     *,
@@ -35,7 +35,7 @@ def fit_detector(
         Name of the detection method.
     models : mapping of str to keras.Model
         Trained networks by role, such as "discriminator".
-    preprocessing : AnyPreprocessing
+    preprocessing : Preprocessing
     samples : PreparedSamples
         Prepared samples of all splits.
     split : Split
@@ -77,7 +77,7 @@ def fit_detector(
 def fit_folds(
     method: str,
     models: "Sequence[Mapping[str, keras.Model]]",
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     samples: PreparedSamples,
     folds: Sequence[Split],
     *,

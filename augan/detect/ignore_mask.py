@@ -19,14 +19,15 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from augan.bundle import Bundle
-from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
-from augan.detect.visualization.anomaly_map import resize_map
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image
 
 IGNORE_MASK_TABLE = "ignore_mask"  # name of the bundle's table that holds the mask
+MASK_OF_ROWS = (
+    "an ignore mask is for images, but this model is for rows of a table; leave out --ignore-mask"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,12 +164,8 @@ class IgnoreMask:
             If the detector scores rows of a table.
         """
         preprocessing, shape = detector.preprocessing, self.mask.shape
-        if not isinstance(preprocessing, ImagePreprocessing):
-            raise DataError(
-                "an ignore mask is for images, but this model is for rows of a table; leave out "
-                "--ignore-mask"
-            )
-        maps = (resize_map(one, preprocessing, shape) for one in detector.maps(samples))
+        of_images = preprocessing.require_images(MASK_OF_ROWS)
+        maps = (of_images.resize_map(one, shape) for one in detector.maps(samples))
         maxima = [float(self.zero_out(one).max()) for one in maps]
         return np.column_stack([detector.score(samples), maxima])
 

@@ -9,28 +9,25 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.folders import find_images
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
-from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.ignore_mask import MASK_OF_ROWS, IgnoreMask
 from augan.exceptions import DataError
 from augan.io.images import read_image
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES_PER_CHUNK = 512  # images or rows in memory at once
-_CHUNK_SIZE_LARGE = 32  # large images in memory at once
 Shape = tuple[int, ...]
 
 
-def name_chunks(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
-    """Yield the names of samples in chunks that fit into memory: 512 names, or 32 large images."""
-    size = _CHUNK_SIZE_LARGE if isinstance(preprocessing, TiledPreprocessing) else IMAGES_PER_CHUNK
+def name_chunks(names: Sequence[str], preprocessing: Preprocessing) -> Iterator[list[str]]:
+    """Yield the names of samples in chunks that fit into memory, of `reading_chunk_size` names."""
+    size = preprocessing.reading_chunk_size
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
 
@@ -163,7 +160,7 @@ class ImageFolderSource:
                 readable.append(name)
                 shapes.append(image.shape[:2])
                 self._record_shape(name, image.shape[:2])
-        return SampleBatch(readable, self._stack(samples), failures, shapes)
+        return SampleBatch(readable, self.preprocessing.stack(samples), failures, shapes)
 
     def load_image(self, name: str) -> np.ndarray:
         """Read one original image `[H, W, C]`; ignored pixels are not filled.
@@ -192,7 +189,7 @@ class ImageFolderSource:
         DataError
             If the ignore mask has another size than an image.
         """
-        return self._stack([self._prepare(image) for image in images])
+        return self.preprocessing.stack([self._prepare(image) for image in images])
 
     def read_squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
         """Read images and prepare them with another preprocessing, `[N, S, S, C]`.
@@ -215,15 +212,7 @@ class ImageFolderSource:
     def _prepare(self, image: np.ndarray) -> np.ndarray:
         """Fill the ignored pixels of an original image `[H, W, C]`, and resize it for the model."""
         filled = image if self.ignore_mask is None else self.ignore_mask.fill(image)
-        if isinstance(self.preprocessing, TiledPreprocessing):
-            return self.preprocessing.prepare_ragged(filled)
-        return self.preprocessing.prepare(filled)
-
-    def _stack(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
-        """Return prepared images as one array, or as `RaggedImages` for a model of large images."""
-        if isinstance(self.preprocessing, TiledPreprocessing):
-            return RaggedImages(samples)
-        return np.stack(samples) if samples else np.empty((0,))
+        return self.preprocessing.prepare_sample(filled)
 
     def _record_shape(self, name: str, shape: Shape) -> None:
         """Record the size (H, W) of an image, and its name if the size is unexpected."""
@@ -288,7 +277,7 @@ class TableSource:
 
 def open_source(
     path: Path,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     expected_shape: Shape | None = None,
     ignore_mask: IgnoreMask | None = None,
     names: Sequence[str] | None = None,
@@ -299,7 +288,7 @@ def open_source(
     ----------
     path : Path
         A folder or an image file; for `TabularPreprocessing`, a table file.
-    preprocessing : AnyPreprocessing
+    preprocessing : Preprocessing
     expected_shape, ignore_mask, names
         As for `ImageFolderSource`. `expected_shape` and `names` do not apply to tables.
 
@@ -309,23 +298,19 @@ def open_source(
         If there are no samples, the samples are of another type than the training data, or an
         ignore mask was given for rows.
     """
-    if isinstance(preprocessing, TabularPreprocessing):
-        if ignore_mask is not None:
-            raise DataError(
-                "an ignore mask is for images, but this model is for rows of a table; leave out "
-                "--ignore-mask"
-            )
-        return TableSource(path, preprocessing)
-    return ImageFolderSource(path, preprocessing, expected_shape, ignore_mask, names)
+    if ignore_mask is not None:
+        preprocessing.require_images(MASK_OF_ROWS)
+    if preprocessing.has_files:
+        of_images = preprocessing.require_images()
+        return ImageFolderSource(path, of_images, expected_shape, ignore_mask, names)
+    return TableSource(path, preprocessing.require_rows())
 
 
-def get_expected_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
+def get_expected_shape(bundle: Bundle, preprocessing: Preprocessing) -> Shape | None:
     """Return the size (H, W) of all images of the last calibration, else of the training.
 
     None if the calibration or training images differ in size, or the samples are rows.
     """
-    if not isinstance(preprocessing, ImagePreprocessing):
-        return None
     recalibration = (bundle.detector or {}).get(CALIBRATION_KEY, {})
     shape = recalibration.get("image_shape", preprocessing.original_shape)
     return None if shape is None else tuple(shape)

@@ -13,7 +13,6 @@ import numpy as np
 from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import plural
 from augan.data.groups import read_groups
-from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
@@ -71,7 +70,7 @@ def recalibrate(
     bundle.require("detector")
     preprocessing = restore_preprocessing(bundle.preprocessing)
     mask = IgnoreMask.from_bundle(bundle) if ignore_mask is None else IgnoreMask.read(ignore_mask)
-    shape = getattr(preprocessing, "original_shape", None)
+    shape = preprocessing.original_shape
     source = open_source(Path(images), preprocessing, shape, mask)
     all_groups = None if groups is None else _read_groups(groups, Path(images), source)
     # After the checks, because it loads TensorFlow.
@@ -187,7 +186,7 @@ def _calibration_scores(
     chunks: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
     sample_type = preprocessing.sample_type
-    samples, all_flat = plural(sample_type), isinstance(preprocessing, ImagePreprocessing)
+    samples, all_flat = plural(sample_type), True
     for names in name_chunks(source.names, preprocessing):
         batch = source.read(names)
         failures |= batch.failures
@@ -195,7 +194,7 @@ def _calibration_scores(
             chunks.append(
                 [_batch_scores(detector, batch.samples, source) for detector in detectors]
             )
-            all_flat = all_flat and all(np.ptp(sample) == 0 for sample in batch.samples)
+            all_flat = all_flat and all(map(preprocessing.is_blank, batch.samples))
     reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     if not chunks:
         raise DataError(f"none of the {total} {samples} in {where} can be used: {reasons}")

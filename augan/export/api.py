@@ -12,8 +12,6 @@ from augan.bundle import Bundle, bundle_errors
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import restore_preprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
-from augan.data.sequences import RaggedImages
 from augan.detect.detector import bundled_methods, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.methods.registry import get_method_spec
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
 _FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
 MASK_SOURCES_FILE = "fill.npy"
+EXPORTED_MODALITIES = ("images", "tiles")
 TABLE_MESSAGE = (
     "a model of a table cannot be exported: the conversion between columns and network inputs is "
     "not part of the graph; use augan {} for rows"
@@ -201,7 +200,7 @@ def _check_request(
             "--method and --training-data apply to detectors; leave them out for --part generator"
         )
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    if not isinstance(preprocessing, ImagePreprocessing):
+    if preprocessing.modality not in EXPORTED_MODALITIES:
         raise ConfigError(TABLE_MESSAGE.format("generate" if part == "generator" else "detect"))
     if part == "detector":
         load_calibrations(bundle, method)
@@ -213,7 +212,7 @@ def _check_request(
                 "with --method, such as fanogan, which uses an encoder"
             )
     require_onnx()
-    return preprocessing
+    return preprocessing.require_images()
 
 
 def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
@@ -249,12 +248,10 @@ def _export_generator(
     if sampler.conditional:
         inputs.append(np.eye(len(sampler.class_names), dtype=np.float32)[classes])
     graph_images = Session(graph)(*inputs)["images"]
-    images, preprocessing = sampler.decode(latents, classes), sampler.preprocessing
-    span = 255.0
-    if isinstance(preprocessing, ImagePreprocessing) and not isinstance(
-        preprocessing, TiledPreprocessing
-    ):
-        span = preprocessing.high - preprocessing.low
+    images, span = (
+        sampler.decode(latents, classes),
+        sampler.preprocessing.require_images().prepared_span,
+    )
     parity = compare_images(images, graph_images, span, f"{len(images)} latent codes")
     return describe_generator(sampler), parity
 
@@ -287,7 +284,7 @@ def _export_detector(
         content = to_onnx(*detector_graph(detector, input_name(bundle)), header)
     graph.write_bytes(content)
     session = Session(graph)
-    is_large = isinstance(samples.prepared, RaggedImages)
+    is_large = not detector.preprocessing.has_fixed_size
     batches = [image[None] for image in samples.decoded] if is_large else [samples.decoded]
     outputs = [session(batch) for batch in batches]
     has_map = "map" in outputs[0]

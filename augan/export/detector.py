@@ -5,7 +5,7 @@ from typing import Any
 
 from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.tiles import MAX_LONG_SIDE, MAX_SHORT_SIDE, TiledPreprocessing
+from augan.data.modalities.tiles import MAX_LONG_SIDE, MAX_SHORT_SIDE
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
@@ -62,7 +62,7 @@ def detector_graph(
         return outputs if anomaly_map is None else {**outputs, "map": anomaly_map}
 
     shape: tuple[int | None, ...] = (None, *preprocessing.sample_shape)
-    if isinstance(preprocessing, TiledPreprocessing):
+    if not preprocessing.has_fixed_size:
         shape = (1, None, None, preprocessing.channels)
     return score, [tf.TensorSpec(shape, preprocessing.dtype, name=name)]
 
@@ -108,7 +108,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
         metadata["warning"] = "; ".join(warnings)
     if has_map:
         metadata["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
-        if isinstance(preprocessing, TiledPreprocessing):
+        if not preprocessing.has_fixed_size:
             metadata["output"]["map"] += ", a value for each 4 x 4 pixels"
         metadata["map"] = _describe_map(detector.map_calibration, rate, void_reason is None)
     return metadata
@@ -150,7 +150,7 @@ def _describe_input(preprocessing: ImagePreprocessing, name: str) -> dict[str, A
         "values": "as decoded; the graph normalizes them",
         "resize_method": RESIZE_METHOD,
     }
-    if isinstance(preprocessing, TiledPreprocessing):
+    if not preprocessing.has_fixed_size:
         metadata |= {"shape": [1, "H", "W", channels], "min_side": MIN_SIDE, "size": None}
         return metadata | {
             "shortest": MAX_SHORT_SIDE,

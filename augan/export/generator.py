@@ -6,7 +6,6 @@ from typing import Any
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import restore_network
 from augan.data.modalities.images import letterbox_padding, letterbox_shape
-from augan.data.modalities.tiles import TiledPreprocessing
 from augan.export.preprocessing_graph import denormalize
 from augan.gan import Tensor, tf
 
@@ -73,7 +72,7 @@ def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
     dtype, shape = preprocessing.prepared_dtype, preprocessing.sample_shape
     metadata["output"] = {"images": f"{dtype} [N, {', '.join(map(str, shape))}]"}
     original_shape = preprocessing.original_shape
-    if original_shape is not None and not isinstance(preprocessing, TiledPreprocessing):
+    if original_shape is not None and preprocessing.has_fixed_size:
         height, width = letterbox_shape(original_shape[0], original_shape[1], preprocessing.size)
         (top, _), (left, _) = letterbox_padding(height, width, preprocessing.size)
         metadata["training_images"] = {

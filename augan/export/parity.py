@@ -9,8 +9,6 @@ import numpy as np
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
-from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import DataError, RefusedError
@@ -79,8 +77,8 @@ def load_parity_samples(
         return _synthetic_samples(bundle, preprocessing, str(error))
     split = bundle.tables["split"]
     indices = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
-    is_tiled = isinstance(preprocessing, TiledPreprocessing)
-    chosen = evenly_spaced(np.asarray(indices), MAX_LARGE_IMAGES if is_tiled else MAX_IMAGES)
+    limit = MAX_IMAGES if preprocessing.has_fixed_size else MAX_LARGE_IMAGES
+    chosen = evenly_spaced(np.asarray(indices), limit)
     num_folds = (bundle.detector or {}).get("num_folds")
     name = bundle.data.get("name", "the training data")
     description = f"{len(chosen)} held-out images of {name}"
@@ -88,7 +86,7 @@ def load_parity_samples(
         description = (
             f"{len(chosen)} images, each held out of one of {num_folds} trainings, of {name}"
         )
-    if not isinstance(preprocessing, TiledPreprocessing):
+    if preprocessing.has_fixed_size:
         pixels = np.asarray(samples.pixels[chosen])
         return ParitySamples(pixels, pixels, description)
     images = [samples.dataset.require_images()[int(index)] for index in chosen]
@@ -105,7 +103,7 @@ def _synthetic_samples(
     """
     rng = child_rng(0, "export")
     warning = f"compared on synthetic images, because {reason}"
-    if isinstance(preprocessing, TiledPreprocessing):
+    if not preprocessing.has_fixed_size:
         sizes = [SYNTHETIC_SIZES[i % 2] for i in range(MAX_LARGE_IMAGES)]
         images = [_noise(preprocessing, rng, (*size, preprocessing.channels)) for size in sizes]
         return _large_samples(preprocessing, images, f"{len(images)} random images", warning)
@@ -120,14 +118,14 @@ def _synthetic_samples(
 
 
 def _large_samples(
-    preprocessing: TiledPreprocessing,
+    preprocessing: ImagePreprocessing,
     images: list[np.ndarray],
     description: str,
     warning: str | None = None,
 ) -> ParitySamples:
     """Return large decoded images `[H, W, C]` as inputs of the graph and of the detector."""
     decoded = [preprocessing.to_working_scale(image) for image in images]
-    prepared = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
+    prepared = preprocessing.stack([preprocessing.prepare_sample(image) for image in images])
     return ParitySamples(decoded, prepared, description, warning)
 
 

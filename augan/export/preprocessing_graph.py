@@ -5,6 +5,9 @@ the surroundings first (`augan.data.modalities.tiles`); the Gaussian filter is a
 each axis, so that height and width may be unknown.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from augan.data.modalities.images import MAX_NORMALIZED, ImagePreprocessing
@@ -37,8 +40,11 @@ def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
         images beyond the training range lie outside of [-1, 1] and are clipped at `MAX_NORMALIZED`
         in absolute value.
     """
-    if isinstance(preprocessing, TiledPreprocessing):
-        return _normalize_large(preprocessing, images)
+    return _NORMALIZATIONS[preprocessing.modality](preprocessing, images)
+
+
+def _normalize_images(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
+    """Scale and shift images of a fixed size `[B, S, S, C]` to [-1, 1]."""
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
         return (tf.cast(images, tf.float32) - low) * (2 / (high - low)) - 1
@@ -61,8 +67,11 @@ def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
         Pixels in the type and range of the training images; for `TiledPreprocessing` uint8, the
         local contrast.
     """
-    if isinstance(preprocessing, TiledPreprocessing):
-        return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
+    return _DENORMALIZATIONS[preprocessing.modality](preprocessing, images)
+
+
+def _denormalize_images(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
+    """Convert images in [-1, 1] to the range of images of a fixed size."""
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
         values = (tf.clip_by_value(images, -1, 1) + 1) * ((high - low) / 2) + low
@@ -71,7 +80,12 @@ def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     return tf.cast((x + 1) * ((high - low) / 2) + low, tf.float32)
 
 
-def _normalize_large(preprocessing: TiledPreprocessing, images: Tensor) -> Tensor:
+def _denormalize_tiles(preprocessing: TiledPreprocessing, images: Tensor) -> Tensor:
+    """Convert windows in [-1, 1] to local contrast, uint8."""
+    return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
+
+
+def _normalize_tiles(preprocessing: TiledPreprocessing, images: Tensor) -> Tensor:
     """Return the local contrast of one large image in [-1, 1], `[1, H, W, C]`.
 
     Contrast is the log ratio of brightness to the Gaussian-blurred surroundings. Sides shorter than
@@ -110,3 +124,13 @@ def _blur_matrix(length: Tensor) -> Tensor:
             weight = tf.exp(-0.5 * (distance / SURROUNDINGS_SIGMA) ** 2)
             matrix += tf.where(tf.abs(distance) <= RADIUS, weight, tf.zeros_like(weight))
     return matrix / weights.sum()
+
+
+_NORMALIZATIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "images": _normalize_images,
+    "tiles": _normalize_tiles,
+}
+_DENORMALIZATIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "images": _denormalize_images,
+    "tiles": _denormalize_tiles,
+}

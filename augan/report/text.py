@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import Bundle
 from augan.data.dataset import plural
-from augan.data.modalities.registry import AnyPreprocessing, sample_type_of
+from augan.data.modalities.base import Preprocessing
+from augan.data.modalities.registry import sample_type_of
 from augan.data.splits import NUM_FOLDS
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from augan.evaluation.detection.api import DetectionEvaluation
 
 NUM_SHOWN_SKIPPED = 10  # files that a result could not use
+_NAME_PREFIXES = {"row": "row "}  # of the names of samples, which are numbers for rows
 NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 
 
 # Training -----------------------------------------------------------------------------------------
 
 
-def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
+def format_plan(config: "Config", dataset: "Dataset", preprocessing: Preprocessing) -> str:
     """Return the line that `augan train` prints before the training.
 
     The line names the data, the preprocessing, the task and the limits. `config` is resolved.
@@ -218,7 +220,7 @@ def format_detection(result: "DetectionResult") -> list[str]:
     The lines hold warnings, unreadable files, the highest flagged scores, the guarantee and the
     path of the scores.
     """
-    samples, prefix = plural(result.sample_type), "row " if result.sample_type == "row" else ""
+    samples, prefix = plural(result.sample_type), _NAME_PREFIXES.get(result.sample_type, "")
     lines = [f"warning: {text}" for text in result.warnings]
     unreadable = [f"{path} ({reason})" for path, reason in result.unreadable]
     lines += _skipped("unreadable", unreadable, "see scores.csv")

@@ -287,6 +287,8 @@ _TABLE_RULES: tuple[ConfigRule, ...] = (
     ),
 )
 
+_RULES_OF_SAMPLES = {"image": image_rules, "row": table_rules}
+
 
 def format_rules() -> str:
     """Return all rules as a Markdown table for the documentation."""
@@ -305,14 +307,14 @@ def check_rules(config: Config, sample_type: str = "image") -> None:
     config : Config
         Resolved settings.
     sample_type : {"image", "row"}
-        Type of the training samples.
+        Type of the training samples, which chooses some of the rules.
 
     Raises
     ------
     ConfigError
         A rule applies; the message has the reason and the nearest legal settings.
     """
-    for rule in (*config_rules(), *(table_rules() if sample_type == "row" else image_rules())):
+    for rule in (*config_rules(), *_RULES_OF_SAMPLES[sample_type]()):
         if rule.applies(config):
             change = " ".join(f"--set {assignment}" for assignment in rule.fixes)
             raise ConfigError(

@@ -6,8 +6,8 @@ from typing import Any
 from augan.choices import ARCHITECTURES, CORRUPTIONS, LOSSES, default_architecture
 from augan.config import Config, Task, require_resolved
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
+from augan.data.modalities.base import Preprocessing, TrainingDefaults
+from augan.data.modalities.registry import fit_preprocessing, preprocessing_class, supports_tiling
 from augan.data.modalities.tiles import needs_tiling
 from augan.data.splits import NUM_FOLDS, make_folds, preprocessing_rows
 from augan.exceptions import ConfigError
@@ -32,15 +32,10 @@ MANY_IMAGES = 20_000  # number of images that the discriminator does not memoriz
 LEARNING_RATE, SPECTRAL_LEARNING_RATE, SMALL_DATA_LEARNING_RATE = 2e-4, 4e-4, 1e-3
 LATENT_DIM = 64
 
-_HOW_TO_ADD_CLASSES = {
-    "image": "sort the images into one folder for each class",
-    "row": "name the column of classes with --target",
-}
-
 
 def resolve_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
-) -> tuple[Config, AnyPreprocessing]:
+) -> tuple[Config, Preprocessing]:
     """Fill in every setting that the user left open, from the training data and the task.
 
     Parameters
@@ -57,7 +52,7 @@ def resolve_defaults(
     -------
     config : Config
         Without `None`, except for limits that do not apply.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Fitted to the dataset.
 
     Raises
@@ -83,16 +78,14 @@ def resolve_defaults(
     calibrate = task != "generate" if calibrate is None else calibrate
     rows = preprocessing_rows(config, dataset, calibrate=calibrate)
     preprocessing = fit_preprocessing(dataset, config.data.size, tiled=tiling, rows=rows)
-    is_image, is_row = dataset.sample_type == "image", dataset.sample_type == "row"
-    # The side of images or tiles in pixels; None for a table.
-    size = preprocessing.sample_shape[0] if isinstance(preprocessing, ImagePreprocessing) else None
+    suited, size = preprocessing.training_defaults, preprocessing.side
     is_small = size in (None, min(DEFAULT_STEPS))
     changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
     changes["data__tiling"] = tiling
     default = default_architecture("generator", dataset.sample_type)
     architecture = ARCHITECTURES.get(config.gan.architecture or default.name)
     changes["gan__architecture"] = architecture.name
-    loss, norm = _loss_and_norm(config, dataset.sample_type, is_small, tiling)
+    loss, norm = _loss_and_norm(config, suited, is_small)
     if config.discriminator.norm is None and "norm" not in architecture.arguments:
         norm = "none"
     changes |= {"gan__loss": loss, "discriminator__norm": norm}
@@ -102,13 +95,13 @@ def resolve_defaults(
         is_needless = is_small or tiling or len(dataset) >= MANY_IMAGES
         changes["gan__diffaug"] = [] if is_needless else ["translation"]
     # The unrolled steps of the discriminator descend the adversarial loss only.
-    aux_losses = is_image and not config.gan.unrolled_steps and _uses_aux_losses(config, task)
+    corruptions = [kind.name for kind in CORRUPTIONS if preprocessing.modality in kind.default_for]
+    is_possible = bool(corruptions) and not config.gan.unrolled_steps
+    aux_losses = is_possible and _uses_aux_losses(config, task)
     if config.gan.negative_augmentations is None:
-        modality = "tiles" if tiling else "images"
-        corruptions = [kind.name for kind in CORRUPTIONS if modality in kind.default_for]
         changes["gan__negative_augmentations"] = corruptions if aux_losses else []
     if config.gan.self_supervision is None:
-        changes["gan__self_supervision"] = aux_losses and not tiling
+        changes["gan__self_supervision"] = aux_losses and suited.has_transformations
     gan = config.replace(**changes).gan
     if config.gan.localization_head is None:
         # A shift or layer normalization separates activations from the corrupted locations.
@@ -127,10 +120,9 @@ def resolve_defaults(
     if config.gan.latent_dim is None:
         changes["gan__latent_dim"] = _latent_dim(preprocessing)
     if config.gan.betas is None:
-        # With momentum the generator of rows overshoots and fills regions without data.
-        changes["gan__betas"] = (0.0, 0.99) if is_row else (0.5, 0.999)
+        changes["gan__betas"] = suited.betas
     if config.gan.regularizer is None:
-        changes |= _regularizer(config.replace(**changes), dataset.sample_type)
+        changes |= _regularizer(config.replace(**changes), suited.regularizer)
     rate = SPECTRAL_LEARNING_RATE if norm == "spectral" else LEARNING_RATE
     for network in ("generator", "discriminator"):
         if getattr(config, network).learning_rate is None:
@@ -152,7 +144,7 @@ def resolve_defaults(
 
 def resolve_reproducible_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
-) -> tuple[Config, AnyPreprocessing]:
+) -> tuple[Config, Preprocessing]:
     """Fill in the open settings, without a default time limit, for reproducible trainings.
 
     Works as `resolve_defaults`, but `training.max_minutes` stays as the user set it. Therefore the
@@ -168,9 +160,8 @@ def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
 
     Raises ConfigError if `data.tiling` is set but not possible.
     """
-    is_possible = (
-        task == "detect" and dataset.sample_type == "image" and not _needs_good_generator(config)
-    )
+    can_tile = supports_tiling(dataset.sample_type)
+    is_possible = task == "detect" and can_tile and not _needs_good_generator(config)
     if config.data.tiling and not is_possible:
         raise ConfigError(
             "data.tiling=true requires images, --task detect, and detect.method=auto or features "
@@ -213,23 +204,19 @@ def _is_plain_gan(config: Config) -> bool:
     return not any(requirements) and discriminator.steps == 1 and config.generator.steps == 1
 
 
-def _loss_and_norm(
-    config: Config, sample_type: str, is_small: bool, tiling: bool
-) -> tuple[str, str]:
+def _loss_and_norm(config: Config, suited: TrainingDefaults, is_small: bool) -> tuple[str, str]:
     """Return the settings `gan.loss` and `discriminator.norm`.
 
     The defaults for small images are DCGAN's, and SNGAN's for others, because SNGAN's images stay
-    closer to their classes. Table rows and tiles have no norm.
+    closer to their classes. Other modalities have a norm of their own.
     """
     has_soft_labels = config.gan.label_smoothing or config.gan.label_noise
     loss = config.gan.loss or ("nonsaturating" if is_small or has_soft_labels else "hinge")
-    # With batch statistics most trainings on a few hundred table rows diverge; without, none did.
-    # On tiles, a discriminator without norm learns to locate corruptions in the fewest steps.
-    norm = "none" if sample_type == "row" or tiling else "batch" if is_small else "spectral"
+    norm = suited.norm or ("batch" if is_small else "spectral")
     return loss, config.discriminator.norm or norm
 
 
-def _latent_dim(preprocessing: AnyPreprocessing) -> int:
+def _latent_dim(preprocessing: Preprocessing) -> int:
     """Return the default latent dimension: 64, or four per value of a narrow table, at least 8.
 
     With more dimensions the generator fills the space between the rows of a narrow table.
@@ -238,19 +225,18 @@ def _latent_dim(preprocessing: AnyPreprocessing) -> int:
     return LATENT_DIM if len(shape) > 1 else min(LATENT_DIM, max(8, 4 * shape[0]))
 
 
-def _regularizer(config: Config, sample_type: str) -> dict[str, Any]:
-    """Return the settings of the regularizer: R1 at every step for tables, else none.
+def _regularizer(config: Config, name: str) -> dict[str, Any]:
+    """Return the settings of the regularizer `name`, at every step, or of none.
 
-    R1 costs little on tables, and without R1 the GAN of a table oscillates. A Lipschitz constraint,
-    batch norm or unrolled steps exclude R1.
+    A Lipschitz constraint, batch norm or unrolled steps exclude a regularizer.
     """
     discriminator, gan = config.discriminator, config.gan
     loss = LOSSES.get(require_resolved(gan.loss))
     is_lipschitz = loss.requires_lipschitz or discriminator.weight_clip is not None
     is_excluded = discriminator.norm == "batch" or is_lipschitz or gan.unrolled_steps
-    if sample_type != "row" or is_excluded:
+    if name == "none" or is_excluded:
         return {"gan__regularizer": "none"}
-    return {"gan__regularizer": "r1", "gan__regularizer_interval": gan.regularizer_interval or 1}
+    return {"gan__regularizer": name, "gan__regularizer_interval": gan.regularizer_interval or 1}
 
 
 def _task(config: Config, dataset: Dataset) -> Task:
@@ -264,7 +250,8 @@ def _task(config: Config, dataset: Dataset) -> Task:
     if task == "both" and dataset.num_classes < 2:
         raise ConfigError(
             f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
-            f"{_HOW_TO_ADD_CLASSES[dataset.sample_type]}, or use --task detect or generate"
+            f"{preprocessing_class(dataset.sample_type).classes_remedy}, or use --task detect or "
+            "generate"
         )
     return task
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from augan.choices import ARCHITECTURES, default_architecture
 from augan.config import Config, require_resolved
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.gan import keras
 from augan.gan.networks.heads import concat_channels
 from augan.gan.networks.registry import feature_blocks, network_spec
@@ -29,14 +29,14 @@ class NetworkSpecs:
         Shape of a prepared sample: `(S, S, C)` or `(F,)`.
     num_classes : int
         0 without classes.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the data.
     """
 
     config: Config
     shape: Sequence[int]
     num_classes: int
-    preprocessing: AnyPreprocessing
+    preprocessing: Preprocessing
 
     def spec(self, name: str, *, role: str | None = None, **changes: Any) -> dict[str, Any]:
         """Return the spec of a network.

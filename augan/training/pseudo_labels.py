@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
 from augan.gan.inference import BatchInference
@@ -62,7 +62,7 @@ def assign_pseudo_labels(
     classifier: keras.Model,
     samples: np.ndarray | ConcatRows | SlidingWindows,
     classes: np.ndarray,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     *,
     labeled: np.ndarray,
     unlabeled: np.ndarray,
@@ -78,7 +78,7 @@ def assign_pseudo_labels(
         Prepared samples.
     classes : ndarray [N] of int
         Known classes; those of unlabeled samples are not read.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Normalizes prepared samples for the classifier.
     labeled, unlabeled : ndarray of int
         Indices of the samples to train on.
@@ -103,7 +103,7 @@ def assign_pseudo_labels(
 def _probabilities(
     classifier: keras.Model,
     samples: np.ndarray | ConcatRows | SlidingWindows,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     indices: np.ndarray,
 ) -> np.ndarray:
     """Return the classifier's class probabilities `[len(indices), K]` of some samples, float64."""

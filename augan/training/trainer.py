@@ -9,7 +9,7 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
 from augan.gan.networks.registry import build_network
@@ -35,7 +35,7 @@ class TrainingData:
         Class indices below `num_classes`, -1 for unlabeled samples.
     num_classes : int
         0 for a generator without classes.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Normalizes prepared samples to the range of the networks.
     train : ndarray of int, or None
         Indices of the training split; None: all samples.
@@ -48,7 +48,7 @@ class TrainingData:
     samples: np.ndarray | ConcatRows | SlidingWindows
     classes: np.ndarray | None
     num_classes: int
-    preprocessing: AnyPreprocessing
+    preprocessing: Preprocessing
     train: np.ndarray | None = None
     val: np.ndarray | None = None
     unlabeled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))

@@ -8,8 +8,7 @@ from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, plural
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.loading import DATASETS, load_dataset
-from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.exceptions import DataError
 
 
@@ -34,7 +33,7 @@ class BundleTrainingData:
 
 
 def load_training_data(
-    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
+    bundle: Bundle, preprocessing: Preprocessing, data: str | Path | None = None
 ) -> BundleTrainingData:
     """Load the data that a bundle was trained on, and verify its fingerprint.
 
@@ -42,7 +41,7 @@ def load_training_data(
     ----------
     bundle : Bundle
         Bundle of a training.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle.
     data : str, path or None
         The training data, as `augan.load_dataset` takes it; None: the path that the bundle records.
@@ -102,7 +101,6 @@ def _recorded_source(bundle: Bundle) -> str | Path:
     )
 
 
-def _load(source: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
+def _load(source: str | Path, preprocessing: Preprocessing) -> Dataset:
     """Load a dataset, a table with the class column of the preprocessing."""
-    target = preprocessing.target if isinstance(preprocessing, TabularPreprocessing) else None
-    return load_dataset(source, target=None if target is None else target.name)
+    return load_dataset(source, target=preprocessing.target_name)

@@ -12,8 +12,7 @@ from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, Skipped, plural
 from augan.data.duplicates import MAX_CALIBRATION, find_near_duplicates
 from augan.data.fingerprint import dataset_fingerprint
-from augan.data.modalities.registry import AnyPreprocessing, training_samples
-from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, RaggedImages
 from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
 from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
@@ -39,7 +38,7 @@ class ResolvedConfig:
         The configuration with every setting that is derived from the data.
     dataset : Dataset
         The training data; without the unlabeled images if the task cannot use them.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing that was fitted to the dataset.
     warnings : tuple of str
         Warnings to show before the training starts.
@@ -47,7 +46,7 @@ class ResolvedConfig:
 
     config: Config
     dataset: Dataset
-    preprocessing: AnyPreprocessing
+    preprocessing: Preprocessing
     warnings: tuple[str, ...] = ()
 
 
@@ -77,10 +76,6 @@ def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
     return ResolvedConfig(config, dataset, preprocessing, tuple(warnings))
 
 
-_DUPLICATES_REMEDY = {
-    "image": "give the groups of images with --groups",
-    "row": "remove repeated rows",
-}
 # Of the compared calibration samples; fewer near-duplicates occur by chance.
 MAX_DUPLICATE_FRACTION = 0.005
 MIN_PLAIN_SPLIT = 200  # samples that suffice for a training and a calibration split
@@ -96,7 +91,7 @@ class PreparedData:
         Resolved settings.
     prepared : PreparedImages
         The labeled (or all) samples.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the samples.
     split : Split
         The split of the samples. With folds, all samples are training and calibration samples.
@@ -110,7 +105,7 @@ class PreparedData:
 
     config: Config
     prepared: PreparedImages
-    preprocessing: AnyPreprocessing
+    preprocessing: Preprocessing
     split: Split
     warnings: list[str]
     unlabeled: PreparedImages | None = None
@@ -139,9 +134,7 @@ class PreparedData:
     @property
     def samples(self) -> np.ndarray | RaggedImages:
         """Prepared samples for a detector; large images that are tiled keep their sizes."""
-        if isinstance(self.preprocessing, TiledPreprocessing):
-            return self.preprocessing.ragged_images(self.dataset, self.pixels)
-        return self.pixels
+        return self.preprocessing.detector_samples(self.pixels, self.dataset)
 
     @property
     def all_samples(self) -> np.ndarray | ConcatRows:
@@ -199,7 +192,7 @@ class PreparedData:
             unknown = len(self.all_samples) - len(self.pixels)
             classes = np.concatenate([np.asarray(self.dataset.labels), np.full(unknown, -1)])
         stored = self.samples if self.unlabeled is None else self.all_samples
-        samples, rows_of = training_samples(stored, self.preprocessing)
+        samples, rows_of = self.preprocessing.training_samples(stored)
         return TrainingData(
             samples,
             classes,
@@ -361,10 +354,10 @@ def _duplicate_warnings(data: PreparedData) -> list[str]:
     num_compared = sum(min(len(split.calibration), MAX_CALIBRATION) for split in splits)
     if len(duplicates) <= MAX_DUPLICATE_FRACTION * num_compared:
         return []
-    (calibration_index, train_index, _), sample_type = duplicates[0], data.dataset.sample_type
-    samples = plural(sample_type)
+    calibration_index, train_index, _ = duplicates[0]
+    samples = plural(data.dataset.sample_type)
     return [
         f"{len(duplicates)} calibration {samples} are nearly identical to training {samples} (for "
         f"example {names[train_index]} and {names[calibration_index]}): false alarms will exceed "
-        f"the chosen rate; {_DUPLICATES_REMEDY[sample_type]}"
+        f"the chosen rate; {data.preprocessing.duplicates_remedy}"
     ]

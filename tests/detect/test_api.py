@@ -12,9 +12,9 @@ from PIL import Image
 from augan import DetectionRequest, detect_folder, recalibrate
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
-from augan.detect.inputs import IMAGES_PER_CHUNK
 from augan.detect.methods.registry import DETECTION_METHODS
 from augan.detect.output_paths import default_output_folder
 from augan.exceptions import BundleError, ConfigError, DataError
@@ -154,16 +154,16 @@ def test_chunks_of_unreadable_files_only(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
-    for number in range(IMAGES_PER_CHUNK + 1):
+    for number in range(ImagePreprocessing.reading_chunk_size + 1):
         (images / f"a{number:04d}.png").write_bytes(b"")
     result = detect_folder(digits_bundle, DetectionRequest(images), tmp_path / "out")
     with open(tmp_path / "out" / SCORES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {7}
-    assert len(rows) == 1 + IMAGES_PER_CHUNK + 3
+    assert len(rows) == 1 + ImagePreprocessing.reading_chunk_size + 3
     assert [row[0] for row in rows[-2:]] == ["z1.png", "z2.png"]
     assert [float(row[1]) for row in rows[-2:]] == detector.score(pixels[:2]).tolist()
-    assert len(result.unreadable) == IMAGES_PER_CHUNK + 1
+    assert len(result.unreadable) == ImagePreprocessing.reading_chunk_size + 1
 
 
 def test_top_samples_have_the_highest_scores(

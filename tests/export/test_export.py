@@ -169,7 +169,7 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
     images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes]
-    stored = RaggedImages([patches.prepare_ragged(image) for image in images])
+    stored = RaggedImages([patches.prepare_sample(image) for image in images])
     method = kind(models).fit(patches.normalize(stored), patches.normalize(stored[:4]))
     detector = Detector(method, patches)
     session = as_graph(detector, tmp_path)
@@ -381,7 +381,7 @@ def test_a_part_that_the_bundle_lacks(digits_bundle: Bundle, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("part", ["detector", "generator"])
 def test_a_table_has_no_graph(part: str, digits_bundle: Bundle, tmp_path: Path) -> None:
-    columns = TabularPreprocessing.fit(
+    columns = TabularPreprocessing.fit_table(
         Table(pd.DataFrame({"a": range(9), "b": ["x", "y", "z"] * 3}))
     )
     bundle = replace(digits_bundle, preprocessing=columns.to_dict())

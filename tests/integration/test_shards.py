@@ -19,8 +19,8 @@ from augan.augment.request import AugmentRequest
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder, detect_shard, merge_detection
-from augan.detect.inputs import IMAGES_PER_CHUNK
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
@@ -29,7 +29,7 @@ from augan.parallel.sharding import Shard, ShardRecord, ShardSet, shard_folder
 from augan_cli.main import app
 from tests._helpers import read_manifest, tree
 
-IMAGES = IMAGES_PER_CHUNK + 40  # two blocks
+IMAGES = ImagePreprocessing.reading_chunk_size + 40  # two blocks
 DETECT: dict[str, Any] = {"far": 0.1, "save_maps": True}
 UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "transform": "shift"}
 

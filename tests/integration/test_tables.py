@@ -144,7 +144,7 @@ class TestTraining:
             new = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (200, 20)))).images
             config = Config(task="detect", seed=draw)
             split = split_dataset(config, table, calibrate=True)
-            every = TabularPreprocessing.fit(table.images)
+            every = TabularPreprocessing.fit_table(table.images)
             for name, columns in (
                 ("ours", resolve_defaults(config, table)[1]),
                 ("learned from all", every),
@@ -166,7 +166,7 @@ class TestTraining:
     def test_all_rows_teach_where_none_calibrates(self) -> None:
         table = from_arrays(pd.DataFrame({"a": np.arange(300.0)}))
         learned = resolve_defaults(Config(task="detect"), table, calibrate=False)[1]
-        assert learned == TabularPreprocessing.fit(table.images)
+        assert learned == TabularPreprocessing.fit_table(table.images)
         assert resolve_defaults(Config(task="detect"), table)[1] != learned
 
     def test_the_defaults_of_a_table(self, table: Path) -> None:

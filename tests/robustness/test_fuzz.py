@@ -256,7 +256,7 @@ def test_a_preprocessing_has_bounds() -> None:
 def test_a_description_of_columns_that_cannot_be() -> None:
     frame = pd.DataFrame({"a": np.arange(9.0), "b": list("xyz") * 3})
     target = Target("t", 1, "int64")
-    good = json.loads(json.dumps(TabularPreprocessing.fit(Table(frame, target)).to_dict()))
+    good = json.loads(json.dumps(TabularPreprocessing.fit_table(Table(frame, target)).to_dict()))
     assert TabularPreprocessing.from_dict(good).to_dict() == good
     number, category = good["columns"]
     for bad in (

@@ -117,7 +117,7 @@ def test_a_synthetic_table_reads_as_it_was_made(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"-n": np.arange(-6.0, 6.0), "kind": [*WILD[:4], *TAME[:2]] * 2, "+class": ["=a", "b"] * 6}
     )
-    columns = TabularPreprocessing.fit(Table(frame))
+    columns = TabularPreprocessing.fit_table(Table(frame))
     stored = columns.prepare_all(Table(frame))
     writer = CsvWriter(tmp_path, columns, [])
     writer.add(stored[:6], np.zeros(6, int), np.arange(6), ".")

@@ -12,7 +12,8 @@ from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.dataset import plural
 from augan.data.duplicates import has_near_unique_column
-from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
+from augan.data.modalities.base import Preprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
 from augan.training.training_data import TrainingDataNotFound, load_training_data
@@ -84,14 +85,14 @@ class TrainingReference:
 
 
 def load_training_reference(
-    bundle: Bundle, preprocessing: AnyPreprocessing, training_data: str | Path | None
+    bundle: Bundle, preprocessing: Preprocessing, training_data: str | Path | None
 ) -> tuple[TrainingReference | None, str | None]:
     """Load the training data of a bundle, or return why the data is missing.
 
     Parameters
     ----------
     bundle : Bundle
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle.
     training_data : path, str or None
         Location of the data. None: the location that the bundle records.
@@ -208,7 +209,7 @@ class CandidateFilter:
     """
 
     def __init__(self, bundle: Bundle, reference: TrainingReference | None) -> None:
-        self.preprocessing: AnyPreprocessing = restore_preprocessing(bundle.preprocessing)
+        self.preprocessing: Preprocessing = restore_preprocessing(bundle.preprocessing)
         self.num_classes = len(bundle.data["class_names"])
         self.reference = reference
         self._classify = _load_network(bundle, "classifier", self.num_classes)
@@ -220,11 +221,8 @@ class CandidateFilter:
                 realness = self._realness(self.preprocessing.normalize(held_out), labels)
                 self._min_realness = criteria.min_realness(realness)
             # Equal rows of a table without a near-unique column may be chance.
-            self.compares_samples = (
-                self.preprocessing.sample_type == "image"
-                or has_near_unique_column(
-                    reference.samples[evenly_spaced(reference.train_rows, MAX_TABLE_ROWS)]
-                )
+            self.compares_samples = self.preprocessing.has_pixels or has_near_unique_column(
+                reference.samples[evenly_spaced(reference.train_rows, MAX_TABLE_ROWS)]
             )
 
     def set_class(self, class_index: int) -> None:
@@ -402,8 +400,8 @@ class FilterContext:
         """
         if not filtered and method == "sample" and training_data is None:
             return cls(None, NoFilter())
-        bundle, sample_type = sampler.bundle, sampler.preprocessing.sample_type
-        samples = plural(sample_type)
+        bundle, edits = sampler.bundle, sampler.preprocessing.supports_residuals
+        samples = plural(sampler.preprocessing.sample_type)
         try:
             reference, missing = load_training_reference(
                 bundle, sampler.preprocessing, training_data
@@ -415,7 +413,7 @@ class FilterContext:
             fallback = (
                 f"{missing}; the {samples} are decoded from latent codes, not edited real {samples}"
             )
-            falls_back = missing is not None and method == "transfer" and sample_type == "image"
+            falls_back = missing is not None and method == "transfer" and edits
             return cls(reference, NoFilter(), warnings=(fallback,) if falls_back else ())
         if not bundle.has("classifier"):
             warning = f"the bundle has no classifier, so the {samples} are not filtered"

@@ -24,7 +24,7 @@ class GeneratorSampler:
 
     Attributes
     ----------
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle, which converts samples to their original form.
     class_names : list of str
         Names of the classes of the training data; may be empty.

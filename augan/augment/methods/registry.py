@@ -44,7 +44,7 @@ def _latent_transfer(
     codes = load_codes(sampler.bundle, reference)
     with bundle_errors(sampler.bundle, "latents"):
         latent_sampler = LatentTransfer(codes)
-    if reference is None or sampler.preprocessing.sample_type != "image":
+    if reference is None or not sampler.preprocessing.supports_residuals:
         return LatentDecoding(sampler, latent_sampler)
     return ResidualEditing(sampler, latent_sampler, reference)
 

@@ -8,13 +8,15 @@ The image is then centered, and its edge pixels are repeated outward to fill the
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from augan.data.dataset import Dataset, Modality, SampleType
+from augan.data.modalities.base import Preprocessing, TrainingDefaults
+from augan.data.sequences import RaggedImages
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
@@ -24,6 +26,14 @@ MAX_DEFAULT_SIZE = 64  # 128 takes four times as long, so the user must request 
 MAX_NORMALIZED = 1000.0  # normalized values are clipped here: their squares fit into float32
 MAX_EXCESS_RANGES = 8  # values further outside, in units of the range, are of another unit
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+
+TRAINING_DEFAULTS = TrainingDefaults(
+    norm=None,
+    betas=(0.5, 0.999),
+    regularizer="none",
+    has_transformations=True,
+    needs_learned_features=True,
+)
 
 
 def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
@@ -87,7 +97,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ImagePreprocessing:
+class ImagePreprocessing(Preprocessing):
     """Conversion of images to squares of the size, channels and range of the training images.
 
     Attributes
@@ -103,8 +113,8 @@ class ImagePreprocessing:
         smallest and largest training value of float32.
     original_shape : (int, int) or None
         Height and width of the training images if all are equal, else None (default).
-    sample_type, modality : str
-        "image" and "images", for every object.
+
+    The class attributes are those of `Preprocessing`.
 
     Raises
     ------
@@ -121,6 +131,14 @@ class ImagePreprocessing:
 
     sample_type: ClassVar[SampleType] = "image"
     modality: ClassVar[Modality] = "images"
+    has_pixels: ClassVar[bool] = True
+    supports_maps: ClassVar[bool] = True
+    supports_residuals: ClassVar[bool] = True
+    has_files: ClassVar[bool] = True
+    file_formats: ClassVar[tuple[str, ...]] = ("png", "npz")
+    training_defaults: ClassVar[TrainingDefaults] = TRAINING_DEFAULTS
+    classes_remedy: ClassVar[str] = "sort the images into one folder for each class"
+    duplicates_remedy: ClassVar[str] = "give the groups of images with --groups"
 
     def __post_init__(self) -> None:
         self._check()
@@ -144,7 +162,9 @@ class ImagePreprocessing:
             )
 
     @classmethod
-    def fit(cls, dataset: Dataset, size: int | None = None) -> "ImagePreprocessing":
+    def fit(
+        cls, dataset: Dataset, size: int | None = None, rows: np.ndarray | None = None
+    ) -> "ImagePreprocessing":
         """Choose size, channels, type and range from the training images.
 
         Only the headers of image files are read, because files have no floating-point pixels.
@@ -156,6 +176,8 @@ class ImagePreprocessing:
         size : int or None
             Side of the square, a power of two from 8. None (default): the smallest of 8, 16, 32 and
             64 that holds the longer side of the median image, or 64 if none does.
+        rows : ndarray or None
+            Ignored: the headers of all images are read.
 
         Raises
         ------
@@ -189,14 +211,19 @@ class ImagePreprocessing:
         return self.size, self.size, self.channels
 
     @property
-    def groups(self) -> tuple[int, ...]:
-        """Sizes of one-hot groups in a sample: always empty, because only table rows have them."""
-        return ()
+    def pixel_type(self) -> str:
+        """Type of the pixels of original images, the same as `dtype`."""
+        return self.dtype
 
     @property
-    def warnings(self) -> list[str]:
-        """Warnings for the user about the training data: always none for images."""
-        return []
+    def prepared_span(self) -> float:
+        """Largest minus smallest possible value of prepared pixels, for example 255."""
+        return self.high - self.low
+
+    @property
+    def side(self) -> int:
+        """Side of the square images of the networks in pixels."""
+        return self.sample_shape[0]
 
     def describe(self) -> str:
         """Return size and color of prepared images for reports, such as "32x32 gray"."""
@@ -221,12 +248,24 @@ class ImagePreprocessing:
             return pixels
         return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
 
-    def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    def to_working_scale(self, image: np.ndarray) -> np.ndarray:
+        """Return one image `[H, W, C]` in its prepared size and its original type; as `prepare`."""
+        return self.prepare(image)
+
+    def prepare_sample(self, image: np.ndarray) -> np.ndarray:
+        """Prepare one image `[H, W, C]` for a detector; the same as `prepare`, unlike for tiles."""
+        return self.prepare(image)
+
+    def stack(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
+        """Collect results of `prepare_sample`: an array `[N, S, S, channels]`, or RaggedImages."""
+        return np.stack(images) if images else np.empty((0,))
+
+    def prepare_all(self, samples: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Letterbox N images to one array `[N, S, S, channels]` in the prepared type.
 
         Parameters
         ----------
-        images : ndarray or sequence of ndarray
+        samples : ndarray or sequence of ndarray
             `[N, H, W, C]`, or N images `[H, W, C]` of any size, such as `ImageFiles`.
 
         Raises
@@ -236,13 +275,13 @@ class ImagePreprocessing:
         DataError
             An image does not fit, as for `prepare`; the message has the row of the image.
         """
-        if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
-            height, width = images.shape[1:3]
+        if isinstance(samples, np.ndarray) and samples.ndim == 4 and samples.size:
+            height, width = samples.shape[1:3]
             if letterbox_shape(height, width, self.size) == (height, width):
                 padding = ((0, 0), *letterbox_padding(height, width, self.size), (0, 0))
-                return np.pad(self._convert(images), padding, mode="edge")
-        prepared = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
-        for row, image in enumerate(images):
+                return np.pad(self._convert(samples), padding, mode="edge")
+        prepared = np.empty((len(samples), self.size, self.size, self.channels), self.dtype)
+        for row, image in enumerate(samples):
             try:
                 prepared[row] = self.prepare(image)
             except UnreadableImage:
@@ -301,6 +340,24 @@ class ImagePreprocessing:
         if (height, width) == self.original_shape or not len(prepared):
             return cropped
         return np.stack([resize(image, *self.original_shape) for image in cropped])
+
+    def resize_map(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Undo the letterboxing of a map `[S, S, 1]` over an image of `shape` (H, W, ...)."""
+        fitted = replace(self, original_shape=(shape[0], shape[1]))
+        resized: np.ndarray = fitted.to_original_size(raw[None])[0][..., 0]
+        return resized
+
+    def is_blank(self, sample: np.ndarray) -> bool:
+        """Whether all pixels of a prepared image are equal."""
+        return bool(np.ptp(sample) == 0)
+
+    def whole_samples(self, dataset: Dataset) -> "ImagePreprocessing":
+        """Return this object, whose samples are whole images of one shape."""
+        return self
+
+    def require_images(self, message: str = "") -> "ImagePreprocessing":
+        """Return this object."""
+        return self
 
     def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
         """Convert prepared values to uint8 for display: `low` becomes black 0, `high` white 255."""

@@ -1,21 +1,53 @@
-"""Choice of the preprocessing by the modality of the data: images, tiles or rows."""
+"""Registry of the modalities: the preprocessing classes by name and by type of sample.
 
-from collections.abc import Callable, Mapping, Sequence
+A new modality is one file in this package and one class in `PREPROCESSINGS`.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from augan.data.dataset import Dataset, SampleType, plural
+from augan.data.dataset import Dataset, SampleType
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.tables import Table
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
-from augan.data.sequences import ConcatRows, RaggedImages, SlidingWindows
 from augan.exceptions import DataError
 
-AnyPreprocessing = ImagePreprocessing | TabularPreprocessing
-RowsOf = Callable[[np.ndarray], np.ndarray]
-PreparedSamples = np.ndarray | ConcatRows | RaggedImages
+PREPROCESSINGS: dict[str, type[Preprocessing]] = {
+    preprocessing.modality: preprocessing
+    for preprocessing in (ImagePreprocessing, TiledPreprocessing, TabularPreprocessing)
+}
+
+
+def preprocessing_class(sample_type: str, *, tiled: bool = False) -> type[Preprocessing]:
+    """Return the preprocessing class for the samples of a dataset.
+
+    Parameters
+    ----------
+    sample_type : {"image", "row"}
+        The type of the samples.
+    tiled : bool
+        Whether samples keep their scale and the networks take windows of them (default: False).
+
+    Raises
+    ------
+    DataError
+        Samples of this type cannot be tiled.
+    """
+    classes: dict[tuple[str, bool], type[Preprocessing]] = {
+        (c.sample_type, not c.has_fixed_size): c for c in PREPROCESSINGS.values()
+    }
+    if (sample_type, tiled) not in classes:
+        raise DataError(f"a {sample_type} cannot be cut into tiles; set data.tiling=false")
+    return classes[sample_type, tiled]
+
+
+def supports_tiling(sample_type: str) -> bool:
+    """Whether samples of a type can be cut into tiles: images can, rows of a table cannot."""
+    tiled = (c for c in PREPROCESSINGS.values() if not c.has_fixed_size)
+    return sample_type in {c.sample_type for c in tiled}
 
 
 def fit_preprocessing(
@@ -24,7 +56,7 @@ def fit_preprocessing(
     *,
     tiled: bool = False,
     rows: np.ndarray | None = None,
-) -> AnyPreprocessing:
+) -> Preprocessing:
     """Choose the preprocessing for the modality of a dataset, and fit it on the samples.
 
     Parameters
@@ -36,91 +68,18 @@ def fit_preprocessing(
         `ImagePreprocessing.fit` and `TiledPreprocessing.fit`. Ignored for tables.
     tiled : bool
         Whether images keep their scale and the networks take windows of them (default: False).
-        Ignored for tables.
     rows : ndarray or None
         Of a table, indices of the rows to fit on; None (default): all. Ignored for images.
 
     Raises
     ------
     DataError
-        The samples cannot be used, or `size` is impossible.
+        The samples cannot be used or cannot be tiled, or `size` is impossible.
     """
-    if isinstance(dataset.images, Table):
-        return TabularPreprocessing.fit(dataset.images, rows)
-    return TiledPreprocessing.fit(dataset, size) if tiled else ImagePreprocessing.fit(dataset, size)
+    return preprocessing_class(dataset.sample_type, tiled=tiled).fit(dataset, size, rows)
 
 
-def prepare_samples(
-    images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
-) -> np.ndarray | RaggedImages:
-    """Convert samples to the form of the training samples, before normalization to -1..1.
-
-    Parameters
-    ----------
-    images : ndarray, sequence of ndarray, or Table
-        The `images` of a dataset.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
-        The fitted preprocessing.
-
-    Returns
-    -------
-    ndarray or RaggedImages
-        Images `[N, S, S, C]`, ragged images for a `TiledPreprocessing`, or rows of a table `[N,
-        F]`.
-
-    Raises
-    ------
-    DataError
-        Images are given for the preprocessing of a table, or a table for that of images; or a
-        sample does not fit the preprocessing.
-    """
-    if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
-        return preprocessing.prepare_all(images)
-    if not isinstance(images, Table) and isinstance(preprocessing, TiledPreprocessing):
-        return RaggedImages([preprocessing.prepare_ragged(image) for image in images])
-    if not isinstance(images, Table) and isinstance(preprocessing, ImagePreprocessing):
-        return preprocessing.prepare_all(images)
-    given = "a table" if isinstance(images, Table) else "images"
-    hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
-    raise DataError(
-        f"got {given}, but the model is one of {plural(preprocessing.sample_type)}{hint}"
-    )
-
-
-def training_samples(
-    prepared: PreparedSamples, preprocessing: AnyPreprocessing
-) -> tuple[np.ndarray | ConcatRows | SlidingWindows, RowsOf]:
-    """Return the samples that the networks train on: prepared samples, or windows of large images.
-
-    Parameters
-    ----------
-    prepared : ndarray, ConcatRows or RaggedImages
-        Prepared samples; `RaggedImages` need a `TiledPreprocessing`.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
-        The fitted preprocessing.
-
-    Returns
-    -------
-    samples : ndarray, ConcatRows or SlidingWindows
-        The samples of the networks.
-    rows_of : callable
-        Maps an array of indices in `prepared` to the indices of the samples made from them, for
-        example from the training split of images to the windows of these images.
-
-    Raises
-    ------
-    DataError
-        `prepared` are images of different sizes, and the preprocessing makes images of one size.
-    """
-    if isinstance(prepared, RaggedImages):
-        if not isinstance(preprocessing, TiledPreprocessing):
-            raise DataError("got images of different sizes, but the model takes images of one size")
-        windows = preprocessing.training_windows(prepared)
-        return windows, windows.rows_of
-    return prepared, np.asarray
-
-
-def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
+def restore_preprocessing(values: Mapping[str, Any]) -> Preprocessing:
     """Rebuild the preprocessing of a bundle from its `preprocessing.json`.
 
     Parameters
@@ -132,23 +91,33 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
     Raises
     ------
     DataError
-        A field is missing, unknown, or of the wrong type or value.
+        There is no such modality; or a field is missing, unknown, or of the wrong type or value.
     """
-    modality = values.get("modality") if isinstance(values, Mapping) else None
-    if modality == TiledPreprocessing.modality:
-        return TiledPreprocessing.from_dict(values)
-    if modality == TabularPreprocessing.modality:
-        return TabularPreprocessing.from_dict(values)
-    return ImagePreprocessing.from_dict(values)
+    return stored_class(values).from_dict(values)
 
 
 def sample_type_of(values: Mapping[str, Any]) -> SampleType:
-    """Return the sample type of a bundle: "row" if it was trained on a table, else "image".
+    """Return the type of the samples of a bundle, "image" or "row", see `stored_class`."""
+    return stored_class(values).sample_type
+
+
+def stored_class(values: Mapping[str, Any]) -> type[Preprocessing]:
+    """Return the class of the preprocessing of a bundle, without rebuilding the preprocessing.
 
     Parameters
     ----------
     values : mapping
         The `preprocessing` of the bundle; only "modality" is read.
+
+    Raises
+    ------
+    DataError
+        There is no such modality.
     """
     modality = values.get("modality") if isinstance(values, Mapping) else None
-    return "row" if modality == TabularPreprocessing.modality else "image"
+    if not isinstance(modality, str) or modality not in PREPROCESSINGS:
+        raise DataError(
+            f"the preprocessing has the modality {modality!r}, which is none of "
+            f"{', '.join(PREPROCESSINGS)}"
+        )
+    return PREPROCESSINGS[modality]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.stats import norm
 
-from augan.data.dataset import Modality, SampleType
+from augan.data.dataset import Dataset, Modality, SampleType
+from augan.data.modalities.base import Preprocessing, TrainingDefaults
 from augan.data.modalities.images import MAX_NORMALIZED
 from augan.data.modalities.tables import Table, Target
 from augan.exceptions import DataError
@@ -224,7 +225,7 @@ _TUPLE_FIELDS = ("values", "quantiles", "quantile_positions")
 
 
 @dataclass(frozen=True)
-class TabularPreprocessing:
+class TabularPreprocessing(Preprocessing):
     """Conversion of table rows to arrays of numbers and one-hot categories, and back.
 
     A prepared row has the numbers first, then the one-hot categories of each column of categories.
@@ -235,8 +236,8 @@ class TabularPreprocessing:
         The columns without the target, in the order of the training table.
     target : Target or None
         The column of classes; None (default): the training table had none.
-    sample_type, modality : str
-        "row" and "rows", for every object.
+
+    The class attributes are those of `Preprocessing`.
 
     Raises
     ------
@@ -249,6 +250,24 @@ class TabularPreprocessing:
 
     sample_type: ClassVar[SampleType] = "row"
     modality: ClassVar[Modality] = "rows"
+    has_pixels: ClassVar[bool] = False
+    supports_maps: ClassVar[bool] = False
+    supports_residuals: ClassVar[bool] = False
+    fits_values: ClassVar[bool] = True
+    has_files: ClassVar[bool] = False
+    file_formats: ClassVar[tuple[str, ...]] = ("csv",)
+    training_defaults: ClassVar[TrainingDefaults] = TrainingDefaults(
+        # With batch statistics most trainings on a few hundred rows diverge; without, none did.
+        norm="none",
+        # With momentum the generator overshoots and fills regions without data.
+        betas=(0.0, 0.99),
+        # R1 costs little on rows, and without R1 the GAN of a table oscillates.
+        regularizer="r1",
+        has_transformations=False,
+        needs_learned_features=False,
+    )
+    classes_remedy: ClassVar[str] = "name the column of classes with --target"
+    duplicates_remedy: ClassVar[str] = "remove repeated rows"
 
     def __post_init__(self) -> None:
         if not (self.numbers or self.categories):
@@ -258,7 +277,14 @@ class TabularPreprocessing:
             )
 
     @classmethod
-    def fit(cls, table: Table, rows: np.ndarray | None = None) -> "TabularPreprocessing":
+    def fit(
+        cls, dataset: Dataset, size: int | None = None, rows: np.ndarray | None = None
+    ) -> "TabularPreprocessing":
+        """Derive the columns from the table of a dataset, see `fit_table`; `size` is ignored."""
+        return cls.fit_table(dataset.require_table(), rows)
+
+    @classmethod
+    def fit_table(cls, table: Table, rows: np.ndarray | None = None) -> "TabularPreprocessing":
         """Derive the columns from a training table.
 
         Parameters
@@ -320,7 +346,12 @@ class TabularPreprocessing:
         parts = [(len(self.numbers), "numbers"), (len(self.categories), "categories")]
         return " and ".join(f"{count} {name}" for count, name in parts if count)
 
-    def prepare_all(self, table: Table) -> np.ndarray:
+    @property
+    def target_name(self) -> str | None:
+        """Name of the column of classes; None if the training table had none."""
+        return None if self.target is None else self.target.name
+
+    def prepare_all(self, samples: Table) -> np.ndarray:
         """Convert all rows of a table to prepared rows, float64 `[N, F]`.
 
         Raises
@@ -328,11 +359,11 @@ class TabularPreprocessing:
         DataError
             A column is missing, or a row cannot be used.
         """
-        prepared, reasons = self.prepare_rows(table.frame)
+        prepared, reasons = self.prepare_rows(samples.frame)
         if reasons:
             row, reason = next(iter(reasons.items()))
             raise DataError(
-                f"{len(reasons)} of {len(table)} rows cannot be used (row {row}: {reason}); "
+                f"{len(reasons)} of {len(samples)} rows cannot be used (row {row}: {reason}); "
                 "correct or remove them"
             )
         return prepared
@@ -420,6 +451,18 @@ class TabularPreprocessing:
     def to_original_size(self, prepared: np.ndarray) -> np.ndarray:
         """Return prepared rows unchanged: unlike images, rows have no size to restore."""
         return prepared
+
+    def whole_samples(self, dataset: Dataset) -> "TabularPreprocessing":
+        """Return this object, whose samples are whole rows."""
+        return self
+
+    def require_rows(self, message: str = "") -> "TabularPreprocessing":
+        """Return this object."""
+        return self
+
+    def identifying_values(self) -> dict[str, Any]:
+        """Return `to_dict`, because equal numbers in columns of other names are other data."""
+        return self.to_dict()
 
     def to_frame(self, prepared: np.ndarray, classes: list[str] | None = None) -> "pd.DataFrame":
         """Convert prepared rows `[N, F]` to a table with the columns of the training table.

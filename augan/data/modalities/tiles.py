@@ -6,14 +6,15 @@ network takes windows of the image.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, overload
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from augan.data.dataset import Dataset, Modality
-from augan.data.modalities.images import ImagePreprocessing, resize
+from augan.data.modalities.base import PreparedSamples, RowsOf, TrainingDefaults, TrainingSamples
+from augan.data.modalities.images import TRAINING_DEFAULTS, ImagePreprocessing, resize
 from augan.data.sequences import RaggedImages, SlidingWindows
 from augan.exceptions import DataError
 
@@ -45,9 +46,19 @@ class TiledPreprocessing(ImagePreprocessing):
     window: int = DEFAULT_WINDOW
 
     modality: ClassVar[Modality] = "tiles"
+    has_fixed_size: ClassVar[bool] = False
+    # On tiles, a discriminator without norm learns to locate corruptions in the fewest steps.
+    training_defaults: ClassVar[TrainingDefaults] = replace(
+        TRAINING_DEFAULTS, norm="none", has_transformations=False
+    )
+    max_fitting_samples: ClassVar[int] = 500
+    reading_chunk_size: ClassVar[int] = 32
+    scoring_chunk_size: ClassVar[int] = 16
 
     @classmethod
-    def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":
+    def fit(
+        cls, dataset: Dataset, size: int | None = None, rows: np.ndarray | None = None
+    ) -> "TiledPreprocessing":
         """Choose window, canvas, channels, type and range from the training images.
 
         Only the headers of image files are read.
@@ -58,6 +69,8 @@ class TiledPreprocessing(ImagePreprocessing):
             The training images.
         size : int or None
             Side of the window in pixels, a power of two from 8; None (default): 64.
+        rows : ndarray or None
+            Ignored: the headers of all images are read.
 
         Raises
         ------
@@ -76,6 +89,11 @@ class TiledPreprocessing(ImagePreprocessing):
         return "uint8"
 
     @property
+    def prepared_span(self) -> float:
+        """Largest minus smallest possible value of prepared pixels: 255."""
+        return 255.0
+
+    @property
     def sample_shape(self) -> tuple[int, int, int]:
         """The shape (window, window, channels) of one window, which is a sample of the networks."""
         return self.window, self.window, self.channels
@@ -85,25 +103,29 @@ class TiledPreprocessing(ImagePreprocessing):
         color = "gray" if self.channels == 1 else "color"
         return f"windows of {self.window}x{self.window} {color} at the scale of the images"
 
-    def ragged_images(self, dataset: Dataset, canvas: np.ndarray) -> RaggedImages:
+    def detector_samples(self, stored: np.ndarray, dataset: Dataset) -> RaggedImages:
         """Cut the prepared images of a dataset out of their canvases; the result holds views.
 
         Parameters
         ----------
+        stored : ndarray
+            `[N, S, S, C]`, the result of `prepare_all` for these images.
         dataset : Dataset
             The images, whose headers state their sizes.
-        canvas : ndarray
-            `[N, S, S, C]`, the result of `prepare_all` for these images.
         """
         shapes = [working_shape(h.height, h.width, self.window) for h in dataset.headers()]
-        return RaggedImages.from_padded(canvas, np.array(shapes))
+        return RaggedImages.from_padded(stored, np.array(shapes))
 
-    def training_windows(self, images: RaggedImages) -> SlidingWindows:
+    def training_samples(self, prepared: PreparedSamples) -> tuple[TrainingSamples, RowsOf]:
         """Return overlapping windows of prepared images and their mirror images, to train on.
 
-        Neighboring windows are at most a quarter of a window apart.
+        Neighboring windows are at most a quarter of a window apart. See
+        `Preprocessing.training_samples`.
         """
-        return SlidingWindows(images, self.window, self.window // STRIDES_PER_WINDOW)
+        if not isinstance(prepared, RaggedImages):
+            raise DataError("got images of one size on canvases, but windows are cut from images")
+        windows = SlidingWindows(prepared, self.window, self.window // STRIDES_PER_WINDOW)
+        return windows, windows.rows_of
 
     def to_working_scale(self, image: np.ndarray) -> np.ndarray:
         """Shrink one image `[H, W, C]` to the working scale, in the type of original images.
@@ -121,7 +143,7 @@ class TiledPreprocessing(ImagePreprocessing):
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         return resize(self._convert(image), *_scaled_shape(*image.shape[:2]))
 
-    def prepare_ragged(self, image: np.ndarray) -> np.ndarray:
+    def prepare_sample(self, image: np.ndarray) -> np.ndarray:
         """Prepare one image `[H, W, C]` at its working scale: relative brightness, uint8.
 
         A side shorter than a window is padded to the window by repeating edge pixels.
@@ -159,7 +181,7 @@ class TiledPreprocessing(ImagePreprocessing):
         DataError
             The prepared image is larger than the canvas, or as for `to_working_scale`.
         """
-        prepared = self.prepare_ragged(image)
+        prepared = self.prepare_sample(image)
         height, width = prepared.shape[:2]
         if max(height, width) > self.size:
             raise DataError(
@@ -169,9 +191,18 @@ class TiledPreprocessing(ImagePreprocessing):
         padding = ((0, self.size - height), (0, self.size - width), (0, 0))
         return np.pad(prepared, padding, mode="edge")
 
-    def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    def prepare_all(self, samples: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Prepare N images on canvases `[N, S, S, C]`, see `prepare`."""
-        return np.stack([self.prepare(image) for image in images])
+        return np.stack([self.prepare(image) for image in samples])
+
+    def prepare_samples(self, samples: Any) -> RaggedImages:
+        """Prepare N images at their working scale, see `Preprocessing.prepare_samples`."""
+        self.check_samples(samples)
+        return self.stack([self.prepare_sample(image) for image in samples])
+
+    def stack(self, images: Sequence[np.ndarray]) -> RaggedImages:
+        """Collect results of `prepare_sample` as `RaggedImages`."""
+        return RaggedImages(images)
 
     @overload
     def normalize(self, prepared: np.ndarray) -> np.ndarray: ...
@@ -195,25 +226,18 @@ class TiledPreprocessing(ImagePreprocessing):
         """Return prepared values for display; they are uint8 already."""
         return prepared
 
-    def to_original_size(self, prepared: Any) -> Any:
-        """Enlarge anomaly maps from the working scale to the common size of the training images.
+    def to_original_size(self, prepared: np.ndarray) -> np.ndarray:
+        """Return windows unchanged, which have no original size."""
+        return prepared
 
-        Parameters
-        ----------
-        prepared : RaggedImages or ndarray
-            Maps over images as `RaggedImages`. Windows as an array are returned unchanged.
+    def resize_map(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Enlarge a map `[h, w, 1]` from the working scale to an image of `shape` (H, W, ...)."""
+        height, width = _scaled_shape(shape[0], shape[1])
+        return resize(raw[:height, :width], shape[0], shape[1])[..., 0]
 
-        Returns
-        -------
-        RaggedImages or ndarray
-            Maps `[H, W, C]`; at the working scale if the training images had different sizes.
-        """
-        if not isinstance(prepared, RaggedImages) or self.original_shape is None:
-            return prepared
-        height, width = _scaled_shape(*self.original_shape)
-        return RaggedImages(
-            [resize(heat[:height, :width], *self.original_shape) for heat in prepared]
-        )
+    def whole_samples(self, dataset: Dataset) -> ImagePreprocessing:
+        """Return a preprocessing that shrinks the images of a dataset to the size of a window."""
+        return ImagePreprocessing.fit(dataset, self.window)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TiledPreprocessing":

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
-from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.registry import stored_class
 
 CALIBRATION_KEY: Final = "calibrated_on"  # key of a recalibration's samples in `Bundle.detector`
 
@@ -153,8 +153,8 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
     """
     detector: Any = bundle.detector or {}
     trim_fraction = detector.get("trim_fraction")
-    is_table = bundle.preprocessing.get("modality") == TabularPreprocessing.modality
-    if is_table and "num_folds" in detector and CALIBRATION_KEY not in detector:
+    fits_values = stored_class(bundle.preprocessing).fits_values
+    if fits_values and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
             "no guarantee: with --cross-conformal every row is a calibration row and also affects "
             "the scaling of the columns, so more normal rows than requested may be flagged; run "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.base import Preprocessing
 from augan.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def supported_methods(modality: str) -> dict[str, MethodSpec]:
 DETECTION_METHODS = supported_methods("images")
 
 
-def get_method_spec(name: str, preprocessing: AnyPreprocessing) -> MethodSpec:
+def get_method_spec(name: str, preprocessing: Preprocessing) -> MethodSpec:
     """Return the registry entry of a detection method for samples with this preprocessing.
 
     Raises

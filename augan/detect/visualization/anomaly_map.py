@@ -15,14 +15,9 @@ the excess relative to that maximum is added: 1 more is twice as high. Other pix
 never stretched to the range of one image: equal colors mean the same in all images.
 """
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
-from augan.data.modalities.images import ImagePreprocessing, resize
-from augan.data.modalities.tiles import TiledPreprocessing
-from augan.data.sequences import RaggedImages
+from augan.data.modalities.images import resize
 from augan.detect.conformal.calibration import Calibration
 
 UNIT_STEPS = 1000  # steps of a 16-bit file for one unit
@@ -92,29 +87,6 @@ class MapScale:
     def to_uint16(units: np.ndarray) -> np.ndarray:
         """Convert calibrated units to pixels of map files: thousandths, uint16, at most 65535."""
         return np.rint(np.minimum(units * UNIT_STEPS, 65535)).astype(np.uint16)
-
-
-def resize_map(
-    raw: np.ndarray, preprocessing: ImagePreprocessing, shape: tuple[int, ...]
-) -> np.ndarray:
-    """Resize the raw anomaly map of a prepared image to the original image, `[H, W]`.
-
-    Averaging and interpolation never raise the maximum, so the threshold stays valid.
-
-    Parameters
-    ----------
-    raw : ndarray [S, S, 1] or [h, w, 1]
-        Map of one image; `[h, w, 1]` for a model of large images.
-    preprocessing : ImagePreprocessing
-        The preprocessing of the model; its letterboxing is undone.
-    shape : tuple (H, W) or (H, W, C)
-        Shape of the original image.
-    """
-    own = replace(preprocessing, original_shape=(shape[0], shape[1]))
-    batch: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
-    resized = own.to_original_size(batch)
-    # Large images may have been scored at another scale; their maps are resized here.
-    return resize(resized[0], shape[0], shape[1])[..., 0]
 
 
 def enlarge(raw: np.ndarray, factor: int) -> np.ndarray:

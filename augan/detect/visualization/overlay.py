@@ -20,7 +20,6 @@ from augan.detect.visualization.anomaly_map import (
     FILE_DESCRIPTION,
     MapScale,
     enlarge,
-    resize_map,
 )
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.exceptions import DataError
@@ -133,7 +132,7 @@ class MapRenderer:
 
     def _resized(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return the raw map of an image in the image's size, with 0 at ignored pixels."""
-        values = resize_map(raw, self._source.preprocessing, shape)
+        values = self._source.preprocessing.resize_map(raw, shape)
         ignore_mask = self._source.ignore_mask
         return values if ignore_mask is None else ignore_mask.zero_out(values)
 

@@ -16,7 +16,6 @@ from augan.data.dataset import Dataset
 from augan.data.duplicates import find_near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.tables import Table
 from augan.data.sequences import ConcatRows
 from augan.data.splits import Split
 from augan.evaluation.augmentation.subsets import (
@@ -177,8 +176,7 @@ def load_evaluation_data(
         `test_size` is given, but the dataset has a test part already.
     """
     train = load_dataset(data, groups=groups)
-    if isinstance(train.images, Table):
-        raise DataError(f"{train.name} is a table; the evaluation of augmentation needs images")
+    train.require_images(f"{train.name} is a table; the evaluation of augmentation needs images")
     if train.labels is None or train.num_classes < 2:
         raise DataError(
             f"{train.name} has {train.num_classes} classes, and a classifier needs at least 2; put "

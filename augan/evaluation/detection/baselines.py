@@ -28,9 +28,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from augan.bundle import Bundle, bundle_errors
 from augan.data.cache import load_prepared
-from augan.data.modalities.images import ImagePreprocessing, resize
-from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.modalities.base import Preprocessing
+from augan.data.modalities.images import resize
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.inputs import ImageFolderSource, InputSource
@@ -287,15 +286,18 @@ class FittedBaselines:
         Number of training samples.
     skip_reason : str or None
         Reason for the absence of baselines; None if there are baselines.
-    preprocessing : ImagePreprocessing or TabularPreprocessing or None
+    preprocessing : Preprocessing or None
         Preprocessing of the baselines: that of the bundle, or one that shrinks large images. None
         without baselines.
+    reads_again : bool
+        Whether `preprocessing` is not that of the bundle, so that test samples are read again.
     """
 
     detectors: dict[str, OutlierDetector] = field(default_factory=dict)
     num_training: int = 0
     skip_reason: str | None = None
-    preprocessing: AnyPreprocessing | None = None
+    preprocessing: Preprocessing | None = None
+    reads_again: bool = False
     _training_digests: frozenset[bytes] = frozenset()
 
     def prepare(
@@ -315,16 +317,13 @@ class FittedBaselines:
         Returns
         -------
         ndarray
-            Prepared images `[N, S, S, C]` or rows `[N, F]`; empty for large images without
-            baselines.
+            Prepared images `[N, S, S, C]` or rows `[N, F]`; empty without baselines.
         """
-        if not isinstance(samples, RaggedImages):
-            return samples
-        if not isinstance(source, ImageFolderSource) or not isinstance(
-            self.preprocessing, ImagePreprocessing
-        ):
+        if self.preprocessing is None:
             return np.empty(0)
-        return source.read_squares(names, self.preprocessing)
+        if self.reads_again and isinstance(source, ImageFolderSource):
+            return source.read_squares(names, self.preprocessing.require_images())
+        return np.asarray(samples)
 
     def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """Return the anomaly scores of every baseline for prepared samples.
@@ -356,7 +355,7 @@ class FittedBaselines:
 
 def fit_baselines(
     bundle: Bundle,
-    preprocessing: AnyPreprocessing,
+    preprocessing: Preprocessing,
     training_data: str | Path | None = None,
 ) -> FittedBaselines:
     """Fit every baseline to the training and the validation split of a bundle.
@@ -366,7 +365,7 @@ def fit_baselines(
     Parameters
     ----------
     bundle : Bundle
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle.
     training_data : str, path or None
         Training data of the bundle, as `augan.load_dataset` takes it. None: the path recorded in
@@ -394,14 +393,15 @@ def fit_baselines(
     with bundle_errors(bundle, "split"):
         rows = evenly_spaced(np.union1d(split["train"], split["val"]), _MAX_TRAINING_SAMPLES)
         np.arange(len(prepared.pixels))[rows]  # raises IndexError if the split is invalid
-    if isinstance(preprocessing, TiledPreprocessing):
-        # The baselines compare whole images, which must have the same size.
-        preprocessing = ImagePreprocessing.fit(prepared.dataset, preprocessing.window)
-        prepared = load_prepared(prepared.dataset, preprocessing)
-    scaled = preprocessing.normalize(prepared.pixels[rows])
+    # The baselines compare whole samples, which must have the same shape.
+    whole = preprocessing.whole_samples(prepared.dataset)
+    reads_again = not preprocessing.has_fixed_size
+    if reads_again:
+        prepared = load_prepared(prepared.dataset, whole)
+    scaled = whole.normalize(prepared.pixels[rows])
     detectors = {}
     for name, build in BASELINES.items():
-        if preprocessing.sample_type == "image" or name not in IMAGE_BASELINES:
+        if whole.has_pixels or name not in IMAGE_BASELINES:
             detectors[name] = build(int(bundle.config.get("seed", 0))).fit(scaled)
     digests = frozenset(map(array_digest, prepared.pixels))
-    return FittedBaselines(detectors, len(rows), None, preprocessing, digests)
+    return FittedBaselines(detectors, len(rows), None, whole, reads_again, digests)

@@ -19,7 +19,6 @@ from scipy import ndimage
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.ignore_mask import IgnoreMask
-from augan.detect.visualization.anomaly_map import resize_map
 from augan.evaluation.detection.labels import Labels
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
@@ -159,7 +158,7 @@ class LabeledMaps:
         """
         for name, raw in zip(names, maps):
             if name in self.masks:
-                resized = resize_map(raw, preprocessing, self.masks[name].shape)
+                resized = preprocessing.resize_map(raw, self.masks[name].shape)
                 self._maps[name] = resized if ignore_mask is None else ignore_mask.zero_out(resized)
 
     def metrics(self) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from augan.report.html.base import (
     write_page,
 )
 
+# How the user measures the gain of a classifier, for the types of samples that augan evaluates.
+_EVALUATION_COMMANDS = {"image": ": augan evaluate augmentation measures it"}
+
 
 def write_augmentation_page(result: AugmentationResult) -> Path:
     """Write `report.html` of an augmentation into its output folder, and return the path.
@@ -82,12 +85,9 @@ def _header(result: AugmentationResult) -> str:
         rate = result.num_samples / max(num_candidates, 1)
         figures += [("candidates", f"{num_candidates:,}", ""), ("accepted", f"{rate:.0%}", "")]
     figures.append(("classes", f"{len(result.classes):,}", ""))
-    lede = (
-        "Only held-out real images show whether these improve a classifier: augan evaluate "
-        "augmentation measures it."
-        if result.sample_type == "image"
-        else "Only held-out real rows show whether these improve a classifier."
-    )
+    samples = plural(result.sample_type)
+    command = _EVALUATION_COMMANDS.get(result.sample_type, "")
+    lede = f"Only held-out real {samples} show whether these improve a classifier{command}."
     return page_header("augan augment", _title(result), lede, figures, result.warnings)
 
 

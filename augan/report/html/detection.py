@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from augan.data.dataset import plural
-from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.base import Preprocessing
+from augan.data.modalities.registry import preprocessing_class
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
 from augan.detect.result import DetectionResult
@@ -51,9 +51,7 @@ def write_detection_page(result: DetectionResult) -> Path:
     return write_page(result.out / REPORT_FILE, title, parts)
 
 
-def write_top_samples_image(
-    result: DetectionResult, preprocessing: AnyPreprocessing
-) -> Path | None:
+def write_top_samples_image(result: DetectionResult, preprocessing: Preprocessing) -> Path | None:
     """Write `most-anomalous.png`, a contact sheet of the images with the highest scores.
 
     Each column is one image. The rows below are its reconstruction and the difference, where the
@@ -63,7 +61,7 @@ def write_top_samples_image(
     ----------
     result : DetectionResult
         Result whose folder receives the file.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
+    preprocessing : Preprocessing
         Preprocessing of the bundle.
 
     Returns
@@ -79,9 +77,10 @@ def write_top_samples_image(
     """
     samples = result.most_anomalous
     shapes = {sample.sample.shape for sample in samples}
-    if not isinstance(preprocessing, ImagePreprocessing) or len(shapes) > 1:
+    if not preprocessing.has_pixels or len(shapes) > 1:
         return None
-    images = preprocessing.to_uint8(np.stack([sample.sample for sample in samples]))
+    of_images = preprocessing.require_images()
+    images = of_images.to_uint8(np.stack([sample.sample for sample in samples]))
     reconstructions = [
         sample.reconstruction for sample in samples if sample.reconstruction is not None
     ]
@@ -91,7 +90,7 @@ def write_top_samples_image(
         if sample.thumbnail is not None and sample.overlay is not None
     ]
     if reconstructions:
-        reconstructed = preprocessing.to_uint8(np.stack(reconstructions))
+        reconstructed = of_images.to_uint8(np.stack(reconstructions))
         difference = np.abs(images.astype(np.int16) - reconstructed).astype(np.uint8)
         rows = [images, reconstructed, difference]
     elif len(overlays) == len(samples) and len({picture.shape for picture, _ in overlays}) == 1:
@@ -141,7 +140,7 @@ def _distribution(result: DetectionResult) -> str:
 
 def _most_anomalous(result: DetectionResult) -> str:
     """Return the section of the highest scores, as HTML: image cards or a table of rows."""
-    if result.sample_type == "row":
+    if not preprocessing_class(result.sample_type).has_pixels:
         return section(
             "Most anomalous", "The highest scores, in order.", _ranking(result.top_samples)
         )
@@ -252,7 +251,7 @@ def _settings(result: DetectionResult) -> str:
             + (f" (also in the bundle: {', '.join(others)})" if others else ""),
             "false-discovery rate" if is_fdr else "false-alarm rate": rate,
             "calibrated on": f"{guarantee.n} {plural(result.sample_type)}{groups}",
-            "ignored": masked if result.sample_type == "image" else "",
+            "ignored": masked if preprocessing_class(result.sample_type).has_pixels else "",
             "scored": result.images,
             "bundle": result.bundle,
         }

@@ -3,7 +3,6 @@
 import numpy as np
 
 from augan.config import require_resolved
-from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import evenly_spaced
 from augan.features.classifier import FeatureExtractor, StandardizedRows
 from augan.gan import keras
@@ -124,7 +123,7 @@ def _features(trainer: Trainer, real: np.ndarray) -> FeatureExtractor | Standard
 
     The result is None for images without a trained classifier or rotation classifier.
     """
-    if trainer.data.preprocessing.sample_type == "row":
+    if not trainer.data.preprocessing.training_defaults.needs_learned_features:
         return StandardizedRows(real)
     models = trainer.networks.models
     kind = next((name for name in STAGES.get("gan").uses if name in models), None)
@@ -135,11 +134,11 @@ def _sample_grid(trainer: Trainer, generator: keras.Model) -> SampleGrid | None:
     """Return the callback that saves sample grids; None for tables and without a folder."""
     preprocessing = trainer.data.preprocessing
     samples = trainer.session.samples
-    if samples is None or not isinstance(preprocessing, ImagePreprocessing):
+    if samples is None or not preprocessing.has_pixels:
         return None
     return SampleGrid(
         generator,
-        preprocessing,
+        preprocessing.require_images(),
         samples,
         num_classes=trainer.data.num_classes,
         interval=trainer.config.training.sample_interval,

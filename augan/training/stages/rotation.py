@@ -5,6 +5,7 @@ Predicting Image Rotations"). Its features measure the fidelity of generated ima
 no classifier of classes.
 """
 
+from augan.data.modalities.registry import preprocessing_class
 from augan.gan import Tensor, distribution, tf
 from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.training.budget import BudgetShare
@@ -38,7 +39,9 @@ class RotationTrainStep(ClassifierTrainStep):
         makes=("rotation",),
         share=BudgetShare(steps=0.25, time=0.08),
         applies=lambda plan: (
-            plan.sample_type == "image" and plan.num_classes == 0 and plan.config.evaluation.enabled
+            preprocessing_class(plan.sample_type).training_defaults.needs_learned_features
+            and plan.num_classes == 0
+            and plan.config.evaluation.enabled
         ),
         section="classifier",
     )

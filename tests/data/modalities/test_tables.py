@@ -14,7 +14,7 @@ from augan.data.dataset import from_arrays
 from augan.data.duplicates import find_near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities import tables
-from augan.data.modalities.registry import prepare_samples, restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import MAX_NORMALIZED, TabularPreprocessing
 from augan.data.splits import Split
@@ -41,7 +41,7 @@ def mixed() -> pd.DataFrame:
 
 
 def fitted(frame: pd.DataFrame) -> TabularPreprocessing:
-    return TabularPreprocessing.fit(Table(frame))
+    return TabularPreprocessing.fit_table(Table(frame))
 
 
 class TestReading:
@@ -109,8 +109,8 @@ class TestTarget:
         assert dataset.labels.tolist() == labels
         assert list(dataset.images.frame) == ["x", "z"]
         # What is generated for these classes has the column again, in its place and type.
-        again = TabularPreprocessing.fit(dataset.images).to_frame(
-            prepare_samples(dataset.images, TabularPreprocessing.fit(dataset.images)),
+        again = TabularPreprocessing.fit_table(dataset.images).to_frame(
+            TabularPreprocessing.fit_table(dataset.images).prepare_all(dataset.images),
             [names[i] for i in labels],
         )
         assert_frame_equal(again, read_table(path))
@@ -262,9 +262,9 @@ def test_text_that_looks_like_a_number_stays_text(tmp_path):
 def test_boolean_labels_of_arrays_come_back():
     x = pd.DataFrame({"x": np.arange(4.0)})
     dataset = from_arrays(x, np.array([True, False, True, True]))
-    columns = TabularPreprocessing.fit(dataset.images)
+    columns = TabularPreprocessing.fit_table(dataset.images)
     names = [dataset.class_names[label] for label in dataset.labels]
-    made = columns.to_frame(prepare_samples(dataset.images, columns), names)
+    made = columns.to_frame(columns.prepare_all(dataset.images), names)
     assert made["y"].tolist() == [True, False, True, True]
 
 
@@ -290,12 +290,12 @@ def test_read_table_reads_decimal_commas(tmp_path, separator):
 
 def test_rows_outside_the_fitted_rows_may_exceed_the_range():
     frame = pd.DataFrame({"a": [0.0, 1, 2, 100], "b": ["x", "y", "x", "z"]})
-    columns = TabularPreprocessing.fit(Table(frame), np.arange(3))
+    columns = TabularPreprocessing.fit_table(Table(frame), np.arange(3))
     stored = columns.prepare_all(Table(frame))
     assert columns.normalize(stored)[3, 0] > 90
     assert stored[3, 1:].tolist() == [0, 0]  # a category that was never seen
     with pytest.raises(DataError, match="infinite"):
-        TabularPreprocessing.fit(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
+        TabularPreprocessing.fit_table(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
 
 
 def test_generated_numbers_have_as_many_decimals():
@@ -326,7 +326,7 @@ def test_arrays_with_two_axes_are_tables_of_numbers():
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     dataset = from_arrays(x, ["a", "b", "a", "b"])
     assert list(dataset.images.frame) == ["x0", "x1", "x2"]
-    columns = TabularPreprocessing.fit(dataset.images)
+    columns = TabularPreprocessing.fit_table(dataset.images)
     assert columns.target.name == "y"
     assert_array_equal(columns.prepare_all(dataset.images), x)
     half = dataset.subset(np.array([3, 0]))

@@ -91,9 +91,9 @@ def test_images_keep_their_scale_unless_they_are_very_large(height, width):
 
 def test_stored_pictures_do_not_depend_on_the_light(images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
-    picture = patches.prepare_ragged(images[0])
+    picture = patches.prepare_sample(images[0])
     assert picture.dtype == np.uint8
-    darker = patches.prepare_ragged((images[0] * 0.6).astype(np.uint8))
+    darker = patches.prepare_sample((images[0] * 0.6).astype(np.uint8))
     assert np.abs(picture.astype(int) - darker).mean() < 3
     assert picture.std() > 10  # the stripes are there
     assert patches.normalize(picture).min() >= -1
@@ -102,7 +102,7 @@ def test_stored_pictures_do_not_depend_on_the_light(images):
 
 def test_a_small_image_is_filled_up_to_a_window(images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
-    assert patches.prepare_ragged(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
+    assert patches.prepare_sample(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
 
 
 def test_the_preprocessing_comes_back_from_the_bundle(images):
@@ -216,14 +216,14 @@ def test_the_score_is_the_mean_where_the_sum_of_maps_is_highest():
 
 def test_each_image_is_scored_alone_and_located_where_it_is_corrupted(models, images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
-    large = patches.normalize(RaggedImages([patches.prepare_ragged(image) for image in images]))
+    large = patches.normalize(RaggedImages([patches.prepare_sample(image) for image in images]))
     before = read_weights(models["discriminator"])
     method = PatchFeatures(models).fit(large[:24], large[24:30])
     names = [component.name for component in method.components]
     assert names == ["self_dissimilarity", "mahalanobis", "synthetic_defects"]
     corrupted = images[30].copy()
     corrupted[100:112, 30:42] = 10
-    new = [patches.prepare_ragged(image) for image in (*images[30:], corrupted)]
+    new = [patches.prepare_sample(image) for image in (*images[30:], corrupted)]
     new = patches.normalize(RaggedImages(new))
     components = method.score_components(new)
     assert components.shape == (7, 3)
@@ -270,7 +270,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(
-        RaggedImages([Detector.from_bundle(bundle).preprocessing.prepare_ragged(corrupted)])
+        RaggedImages([Detector.from_bundle(bundle).preprocessing.prepare_sample(corrupted)])
     )
     assert found["bad.png"].score == pytest.approx(scores[0])
     with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as values:

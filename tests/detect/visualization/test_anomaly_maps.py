@@ -15,7 +15,7 @@ from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
-from augan.detect.visualization.anomaly_map import MapScale, resize_map
+from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import (
     COLORS,
     MAX_NAME_BYTES,
@@ -170,7 +170,7 @@ class TestFiles:
         assert read_image(tmp_path / "out" / "maps" / "small.png.png").shape == (8, 8, 1)
         preprocessing = Detector.from_bundle(digits_bundle).preprocessing
         raw = np.abs(np.random.default_rng(0).normal(size=(8, 8, 1))).astype(np.float32)
-        assert resize_map(raw, preprocessing, (40, 56)).max() <= raw.max()
+        assert preprocessing.resize_map(raw, (40, 56)).max() <= raw.max()
 
     def test_uncalibrated_maps_are_refused(
         self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path

@@ -165,7 +165,7 @@ def _make_table(rng: Rng) -> bytes:
 def _columns(folder: Path) -> TabularPreprocessing:
     path = folder.parent / "plain.csv"
     path.write_text(tables()[0], "utf-8")
-    return TabularPreprocessing.fit(Table(read_table(path)))
+    return TabularPreprocessing.fit_table(Table(read_table(path)))
 
 
 def _process_table(raw: bytes, folder: Path) -> None:
@@ -178,7 +178,7 @@ def _process_table(raw: bytes, folder: Path) -> None:
     table = load_dataset(path).images
     if not isinstance(table, Table):
         raise AssertionError("load_dataset returned no Table")
-    columns = TabularPreprocessing.fit(table)
+    columns = TabularPreprocessing.fit_table(table)
     scaled = columns.normalize(columns.prepare_all(table))
     if not np.isfinite(scaled).all():
         raise AssertionError("scaled values are not finite")
