@@ -51,7 +51,7 @@ def resolve_format(name: str | None, sample_type: str) -> str:
 
 def check_transform_of(sample_type: str, transform: str) -> None:
     """Raise ConfigError if a classic transform is requested for table rows."""
-    if sample_type == "row" and transform != "none":
+    if not preprocessing_class(sample_type).has_pixels and transform != "none":
         raise ConfigError(
             f"the transform '{transform}' applies to images, but the samples are rows; leave it out"
         )
