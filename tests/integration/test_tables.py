@@ -44,7 +44,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.registry import DETECTION_METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import BatchInference
-from augan.training.config_rules import TABLE_RULES
+from augan.training.config_rules import table_rules
 from augan.training.defaults import resolve_defaults
 from augan.workflow.train import train
 
@@ -119,7 +119,7 @@ class TestTraining:
         np.testing.assert_allclose(rows[:, 2:4].sum(axis=1), 1, atol=1e-6)
         np.testing.assert_allclose(rows[:, 4:].sum(axis=1), 1, atol=1e-6)
 
-    @pytest.mark.parametrize("rule", TABLE_RULES, ids=lambda rule: rule.name)
+    @pytest.mark.parametrize("rule", table_rules(), ids=lambda rule: rule.name)
     def test_what_needs_pixels_is_refused_with_the_nearest_legal_setting(
         self, table: Path, rule: object
     ) -> None:
