@@ -48,7 +48,7 @@ class CrossConformalEnsemble:
 
     def __init__(self, members: Sequence[Scorer]) -> None:
         self._members = tuple(members)
-        self.name = members[0].name
+        self.name, self.map_stride = members[0].name, members[0].map_stride
         self._scales = np.tile([0.0, 1.0, 1.0], (len(members), 1))
         self._set((), ())
 
@@ -97,21 +97,15 @@ class CrossConformalEnsemble:
         scaled = zip(self._raw["max_map_scores"], self._scales[:, 2])
         return [(values / scale).astype(np.float32) for values, scale in scaled]
 
-    def score_components(self, samples: Any) -> np.ndarray:
+    def score_components(self, samples: Any, *, small_batches: bool = False) -> np.ndarray:
         """Return score components of samples, float64 `[N, T]`; higher = more anomalous.
 
         The columns are the fold means of the method's components and, after `calibrate`, the rank
-        correction.
+        correction. `small_batches` is that of `Scorer`.
         """
-        values = np.stack([member.score_components(samples) for member in self._members], axis=-1)
-        center, spread, _ = self._scales.T
-        values = (values - center / values.shape[1]) / spread
-        if self._pool is None:
-            return values.mean(axis=-1)
-        # Rounding makes the sum of components exact, so that no error crosses the threshold.
-        components = _rounded(values.mean(axis=-1))
-        scores = _rounded(self._pool(_rounded(values.sum(axis=1))))
-        return np.column_stack([components, scores - components.sum(axis=1)])
+        return self._combined(
+            [m.score_components(samples, small_batches=small_batches) for m in self._members]
+        )
 
     def reconstruct(self, samples: Any) -> np.ndarray | None:
         """Return the reconstructions by the first fold's GAN; a mean over folds would be blurred.
@@ -120,7 +114,7 @@ class CrossConformalEnsemble:
         """
         return self._members[0].reconstruct(samples)
 
-    def maps(self, images: Any) -> Any:
+    def maps(self, images: Any, *, small_batches: bool = False) -> Any:
         """Return anomaly maps of images: the mean over the folds at each pixel, at its pooled rank.
 
         Without map calibration, the maps are the mean over the folds only. The unit is the mean map
@@ -130,15 +124,41 @@ class CrossConformalEnsemble:
         ----------
         images : ndarray [N, S, S, C] or RaggedImages
             Images in [-1, 1].
+        small_batches : bool
+            As in `Scorer`.
 
         Returns
         -------
         ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
             `RaggedImages` if the images are.
         """
-        by_image = zip(*(member.maps(images) for member in self._members))
-        maps = [self._pooled_map(np.stack(maps, axis=-1)) for maps in by_image]
-        return join_like(images, [one[None] for one in maps])
+        return self._combined_maps(
+            [member.maps(images, small_batches=small_batches) for member in self._members]
+        )
+
+    def score_and_maps(self, images: Any, *, small_batches: bool = False) -> tuple[np.ndarray, Any]:
+        """Return the results of `score_components` and `maps`, computed together."""
+        components, maps = zip(
+            *(m.score_and_maps(images, small_batches=small_batches) for m in self._members)
+        )
+        return self._combined(components), self._combined_maps(maps)
+
+    def _combined(self, components: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the components of the ensemble from those of all folds, `[N, T]` each."""
+        values = np.stack(components, axis=-1)
+        center, spread, _ = self._scales.T
+        values = (values - center / values.shape[1]) / spread
+        if self._pool is None:
+            return values.mean(axis=-1)
+        # Rounding makes the sum of components exact, so that no error crosses the threshold.
+        combined = _rounded(values.mean(axis=-1))
+        scores = _rounded(self._pool(_rounded(values.sum(axis=1))))
+        return np.column_stack([combined, scores - combined.sum(axis=1)])
+
+    def _combined_maps(self, by_fold: Sequence[Any]) -> Any:
+        """Return the maps of the ensemble from the maps of all folds."""
+        maps = [self._pooled_map(np.stack(maps, axis=-1)) for maps in zip(*by_fold)]
+        return join_like(by_fold[0], [one[None] for one in maps])
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays, scale and calibration scores of every fold, for the bundle.
@@ -166,11 +186,11 @@ class CrossConformalEnsemble:
         self._set(*([fold[key] for fold in states if key in fold] for key in self._raw))
         return self
 
-    def call(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the ensemble's score of images as a tensor, for an exported graph.
+    def call(self, samples: Tensor) -> tuple[Tensor, None]:
+        """Compute the ensemble's score of samples as a tensor, for an exported graph.
 
         Anomaly maps are not exported, because they would need thousands of comparisons for each
-        pixel. See `OnnxExportable` for the input.
+        pixel. See `Scorer.call` for the input.
 
         Returns
         -------
@@ -178,8 +198,7 @@ class CrossConformalEnsemble:
             The pooled score, or the mean of the folds without calibration.
         maps : None
         """
-        members: Any = self._members
-        scores = [tf.reduce_sum(member.call(images)[0], axis=1) for member in members]
+        scores = [tf.reduce_sum(member.call(samples)[0], axis=1) for member in self._members]
         center, spread, _ = self._scales.T
         values = (tf.stack(scores, axis=-1) - center) / spread
         if self._pool is None:

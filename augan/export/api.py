@@ -10,10 +10,11 @@ import numpy as np
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, bundle_errors
 from augan.bundle.bundle import current_versions
-from augan.data.modalities.images import ImagePreprocessing, resize
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import bundled_methods, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.methods.base import enlarge_map
 from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError
 from augan.export.onnx import OPSET, Session, require_onnx, to_onnx
@@ -299,7 +300,11 @@ def _export_detector(
     if has_map:
         maps = list(detector.maps(samples.prepared))
         graph_maps = [anomaly_map for output in outputs for anomaly_map in output["map"]]
-        parity = replace(parity, map_difference=_map_difference(maps, graph_maps, is_large))
+        if is_large:
+            stride = detector.method.map_stride
+            graph_maps = [enlarge_map(x, stride, y.shape) for x, y in zip(graph_maps, maps)]
+        difference = compare_maps(*map(_concatenated, (maps, graph_maps)))
+        parity = replace(parity, map_difference=difference)
     ignore_mask = IgnoreMask.from_bundle(bundle)
     if ignore_mask is not None:
         np.save(graph.parent / MASK_SOURCES_FILE, ignore_mask.source_indices)
@@ -308,32 +313,9 @@ def _export_detector(
     return metadata, parity
 
 
-def _map_difference(maps: list[np.ndarray], graph_maps: list[np.ndarray], is_large: bool) -> float:
-    """Return the largest absolute difference between augan's maps and those of the graph.
-
-    Parameters
-    ----------
-    maps : list of ndarray [H, W, 1]
-        Anomaly maps of augan.
-    graph_maps : list of ndarray
-        Anomaly maps of the graph. For large images they have a value for each 4 x 4 pixels and are
-        enlarged to the size of augan's maps first.
-    is_large : bool
-        Whether the detector scores large images.
-
-    Raises
-    ------
-    RefusedError
-        If the difference exceeds `MAP_TOLERANCE` of the largest value.
-    """
-    if is_large:
-        from augan.detect.methods.tiles import STRIDE
-
-        shapes = [tuple(STRIDE * side for side in small.shape[:2]) for small in graph_maps]
-        enlarged = [resize(small, *shape) for small, shape in zip(graph_maps, shapes)]
-        graph_maps = [big[: own.shape[0], : own.shape[1]] for big, own in zip(enlarged, maps)]
-    flat = [np.concatenate([one.ravel() for one in some]) for some in (maps, graph_maps)]
-    return compare_maps(*flat)
+def _concatenated(maps: list[np.ndarray]) -> np.ndarray:
+    """Return the values of all maps in one dimension."""
+    return np.concatenate([one.ravel() for one in maps])
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

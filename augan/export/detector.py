@@ -54,7 +54,7 @@ def detector_graph(
         type of the training images.
     """
     preprocessing: Any = detector.preprocessing
-    method: Any = detector.method
+    method = detector.method
 
     def score(images: Tensor) -> dict[str, Tensor]:
         components, anomaly_map = method.call(normalize(preprocessing, images))
@@ -109,7 +109,8 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     if has_map:
         metadata["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
         if not preprocessing.has_fixed_size:
-            metadata["output"]["map"] += ", a value for each 4 x 4 pixels"
+            side = detector.method.map_stride
+            metadata["output"]["map"] += f", a value for each {side} x {side} pixels"
         metadata["map"] = _describe_map(detector.map_calibration, rate, void_reason is None)
     return metadata
 

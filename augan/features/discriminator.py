@@ -1,6 +1,7 @@
 """Features of samples from the discriminator's blocks, averaged over neighboring locations."""
 
 import math
+from collections.abc import Sequence
 
 from augan.gan import Tensor, keras, tf
 from augan.gan.networks.registry import feature_blocks
@@ -39,8 +40,13 @@ class PooledFeatures:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Return the features `[B, F]` of samples `[B, ...]` in [-1, 1]."""
-        blocks = zip(self.blocks(samples, training=False), self.sizes)
-        return tf.concat([tf.reshape(_pool(b), (-1, size)) for b, size in blocks], axis=1)
+        return self.pool(self.blocks(samples, training=False))
+
+    def pool(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Return the features `[B, F]` of samples from the activations of each block."""
+        return tf.concat(
+            [tf.reshape(_pool(b), (-1, size)) for b, size in zip(blocks, self.sizes)], axis=1
+        )
 
 
 def _pool(block: Tensor) -> Tensor:

@@ -33,15 +33,10 @@ class BatchInference:
         size of a batch.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
-    autograph : bool
-        Set for a function with Python loops over tensors, which AutoGraph must convert. AutoGraph
-        takes as long as compilation.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], *shapes: tuple[int, ...], autograph: bool = False
-    ) -> None:
-        self._function, self._shapes, self._autograph = function, shapes, autograph
+    def __init__(self, function: Callable[..., Any], *shapes: tuple[int, ...]) -> None:
+        self._function, self._shapes = function, shapes
         self._compiled: dict[int, Any] = {}
 
     @classmethod
@@ -98,8 +93,9 @@ class BatchInference:
         """Return the compiled function of batches of `size` rows."""
         if size not in self._compiled:
             specs = [tf.TensorSpec((size, *shape), tf.float32) for shape in self._shapes]
+            # AutoGraph takes as long as compilation; loops over tensors are `tf.while_loop`.
             self._compiled[size] = tf.function(
-                self._function, input_signature=specs, autograph=self._autograph
+                self._function, input_signature=specs, autograph=False
             )
         return self._compiled[size]
 

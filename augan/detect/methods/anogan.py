@@ -15,10 +15,11 @@ from typing import Self
 
 import numpy as np
 
+from augan.detect.methods.base import DetectionMethod
 from augan.detect.scoring.component import ScoreComponent
+from augan.detect.scoring.residuals import DeepestFeatures, residual_map, sum_absolute
 from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import feature_blocks
 
 _DEFAULT_STEPS = 500
 LAMBDA = 0.1
@@ -29,10 +30,11 @@ NUM_NOISY_LATENTS = 16  # a score is the mean over this many noisy latents
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
-class AnoGAN:
+class AnoGAN(DetectionMethod):
     """Detection method AnoGAN: residual and feature matching loss of the best latent code.
 
-    Scoring is slow: every sample takes `steps` steps of gradient descent.
+    Scoring is slow: every sample takes `steps` steps of gradient descent. The anomaly maps of
+    images are |x - G(z)| with the best latent code z, the mean over the channels.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class AnoGAN:
     """
 
     name = "anogan"
-    components: tuple[ScoreComponent, ...] = (
+    components = (
         ScoreComponent(
             "residual", "difference between the sample and its best reproduction by the generator"
         ),
@@ -54,38 +56,27 @@ class AnoGAN:
     )
 
     def __init__(self, models: Mapping[str, keras.Model], steps: int = _DEFAULT_STEPS) -> None:
+        super().__init__(models)
         self.steps = steps
         self._generator = models["generator"]
-        self._features = feature_blocks(models["discriminator"])
+        self._features = DeepestFeatures(models["discriminator"])
         self._latent_sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
-        self._optimize = BatchInference(
-            self._optimized, self._generator.output_shape[1:], autograph=True
-        )
 
-    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Return self without fitting: the score of the paper has no fitted parameters."""
-        return self
+    def _fit(self, train: np.ndarray, val: np.ndarray) -> None:
+        """Fit nothing: the score of the paper has no fitted parameters."""
 
-    def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the weighted residual and feature matching loss of each sample, float64 `[N, 2]`.
+    def call(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the weighted residual and feature matching loss, and the maps."""
+        reconstructions, losses = self._optimized(samples)
+        return tf.cast(losses, tf.float64), residual_map(samples, reconstructions)
 
-        Higher = more anomalous. Samples are `[N, S, S, C]` in [-1, 1] or rows `[N, F]`.
-        """
-        return self._optimize(images)[1].astype(np.float64)
+    def reconstruct(self, samples: np.ndarray) -> np.ndarray:
+        """Return the generator's best reproductions of samples, float32, in the samples' shape."""
 
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return the generator's best reproductions of samples, float32, in the samples' shape.
+        def reproduce(samples: Tensor) -> Tensor:
+            return self._optimized(samples)[0]
 
-        For images `[N, S, S, C]` in [-1, 1].
-        """
-        return self._optimize(images)[0]
-
-    def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return anomaly maps |x - G(z)| with the best latent code z, float32 `[N, S, S, 1]`.
-
-        The maps are means over the channels; higher = more anomalous.
-        """
-        return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
+        return BatchInference(reproduce, self.sample_shape)(self._checked(samples))[0]
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the number of Adam steps as an array, for the bundle."""
@@ -94,7 +85,7 @@ class AnoGAN:
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Restore the number of Adam steps from the arrays of `get_state`, and return self."""
         self.steps = int(state["steps"])
-        return self
+        return super().set_state({})
 
     def _generate(self, latents: list[Tensor]) -> Tensor:
         """Return the generator's samples for latent codes and, if conditional, class logits."""
@@ -125,7 +116,7 @@ class AnoGAN:
             for i, size in enumerate(self._latent_sizes)
         ]
         generated = self._generate(candidates)
-        features = self._features(generated, training=False)[-1]
+        features = self._features(generated)
         pairs = ((images, generated, 1 - LAMBDA), (deepest, features, LAMBDA))
         losses = tf.add_n([weight * _pairwise_l1(x, y) for x, y, weight in pairs])
         best = tf.argmin(losses, axis=1)
@@ -145,8 +136,8 @@ class AnoGAN:
             One tensor for each input of the generator.
         """
         reconstruction = self._generate(latents)
-        residual = _l1(images - reconstruction)
-        matching = _l1(deepest - self._features(reconstruction, training=False)[-1])
+        residual = sum_absolute(images - reconstruction)
+        matching = sum_absolute(deepest - self._features(reconstruction))
         losses = tf.stack([(1 - LAMBDA) * residual, LAMBDA * matching], axis=1)
         return reconstruction, losses
 
@@ -155,17 +146,24 @@ class AnoGAN:
 
         The losses are means over `NUM_NOISY_LATENTS` noisy copies of the latent codes.
         """
-        deepest = self._features(images, training=False)[-1]
+        deepest = self._features(images)
         latents = self._initial_latents(images, deepest)
-        means, squares = [[tf.zeros_like(latent) for latent in latents] for _ in range(2)]
-        for step in tf.range(1, self.steps + 1):
+        zeros = [tf.zeros_like(latent) for latent in latents]
+
+        def improve(step: Tensor, *state: list[Tensor]) -> tuple[Tensor, *tuple[list[Tensor], ...]]:
+            latents, means, squares = state
             with tf.GradientTape() as tape:
                 tape.watch(latents)
                 loss = tf.reduce_sum(self._losses(images, deepest, _add_noise(latents, step))[1])
             gradients = tape.gradient(loss, latents)
-            latents, means, squares = _adam_step(
-                latents, gradients, means, squares, tf.cast(step, tf.float32)
-            )
+            number = tf.cast(step, tf.float32)
+            return step + 1, *_adam_step(latents, gradients, means, squares, number)
+
+        _, latents, _, _ = tf.while_loop(
+            lambda step, *state: step <= self.steps,
+            improve,
+            (tf.constant(1), latents, zeros, zeros),
+        )
         losses = [
             self._losses(images, deepest, _add_noise(latents, -i))[1]
             for i in range(NUM_NOISY_LATENTS)
@@ -221,8 +219,3 @@ def _pairwise_l1(x: Tensor, y: Tensor) -> Tensor:
     flat = tf.reshape(y, (y.shape[0], -1))
     rows = tf.reshape(x, (x.shape[0], -1))
     return tf.map_fn(lambda row: tf.reduce_sum(tf.abs(flat - row), axis=1), rows)
-
-
-def _l1(difference: Tensor) -> Tensor:
-    """Return the sum of absolute values over each sample of a batch, `[B, ...]` to `[B]`."""
-    return tf.reduce_sum(tf.abs(difference), axis=range(1, len(difference.shape)))

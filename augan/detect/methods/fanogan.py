@@ -8,19 +8,21 @@ dominate.
 """
 
 from collections.abc import Mapping
-from typing import Self
 
 import numpy as np
 
+from augan.detect.methods.base import DetectionMethod
 from augan.detect.scoring.component import ScoreComponent
+from augan.detect.scoring.residuals import DeepestFeatures, mean_square, residual_map
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import feature_blocks
 
 
-class FAnoGAN:
+class FAnoGAN(DetectionMethod):
     """Detection method f-AnoGAN: residuals of a sample's reconstruction by encoder and generator.
+
+    The anomaly maps of images are |x - G(E(x))|, the mean over the channels.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ class FAnoGAN:
     """
 
     name = "fanogan"
-    components: tuple[ScoreComponent, ...] = (
+    components = (
         ScoreComponent(
             "image_residual", "difference between the sample and its reconstruction by the GAN"
         ),
@@ -40,75 +42,36 @@ class FAnoGAN:
     )
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        generator, encoder = models["generator"], models["encoder"]
-        features = feature_blocks(models["discriminator"])
+        super().__init__(models)
+        self._generator, self._encoder = models["generator"], models["encoder"]
+        self._features = DeepestFeatures(models["discriminator"])
+        self._standardizer = ScoreStandardizer()
+        self.parts = {"standardizer": self._standardizer}
+        self._infer_reconstructions = BatchInference(self._reconstruct, self.sample_shape)
 
-        def compare(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            reconstruction = generator(encoder(images, training=False), training=False)
-            image_residual = _mean_square(images - reconstruction)
-            difference = features(images, training=False)[-1]
-            difference -= features(reconstruction, training=False)[-1]
-            return reconstruction, image_residual, _mean_square(difference)
+    def _fit(self, train: np.ndarray, val: np.ndarray) -> None:
+        """Fit mean and standard deviation of both residuals on normal validation samples."""
 
-        self._compare = compare
-        self._infer = BatchInference(compare, generator.output_shape[1:])
-        self._standardize = ScoreStandardizer()
+        def residuals(samples: Tensor) -> Tensor:
+            return self._residuals(samples, self._reconstruct(samples))
 
-    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit mean and standard deviation of both residuals on normal samples; return self.
+        self._standardizer.fit(BatchInference(residuals, self.sample_shape)(val)[0])
 
-        Parameters
-        ----------
-        train : ndarray
-            Not used, because the networks were trained on these samples.
-        val : ndarray [N, S, S, C] or [N, F]
-            Normal samples in [-1, 1] of the validation split.
-        """
-        self._standardize.fit(self._residuals(val))
-        return self
+    def call(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the standardized image and feature residual, and the maps."""
+        reconstructions = self._reconstruct(samples)
+        components = self._standardizer(self._residuals(samples, reconstructions))
+        return components, residual_map(samples, reconstructions)
 
-    def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the standardized image and feature residual of each sample, float64 `[N, 2]`.
-
-        Higher = more anomalous.
-        """
-        return self._standardize(self._residuals(images))
-
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+    def reconstruct(self, samples: np.ndarray) -> np.ndarray:
         """Return the reconstructions G(E(x)) of samples, float32, in the samples' shape."""
-        return self._infer(images)[0]
+        return self._infer_reconstructions(self._checked(samples))[0]
 
-    def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return anomaly maps |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`.
+    def _reconstruct(self, samples: Tensor) -> Tensor:
+        """Return G(E(x)) for a batch of samples."""
+        return self._generator(self._encoder(samples, training=False), training=False)
 
-        Higher = more anomalous.
-        """
-        return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
-
-    def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return components `[B, 2]` and maps `[B, S, S, 1]` of images as tensors, for export.
-
-        See `OnnxExportable`.
-        """
-        reconstruction, *residuals = self._compare(images)
-        components = self._standardize(tf.cast(tf.stack(residuals, axis=1), tf.float64))
-        return components, tf.reduce_mean(tf.abs(images - reconstruction), axis=-1, keepdims=True)
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Return mean and standard deviation of both residuals by name, for the bundle."""
-        return self._standardize.get_state()
-
-    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays that `get_state` returned, and return self."""
-        self._standardize.set_state(state)
-        return self
-
-    def _residuals(self, images: np.ndarray) -> np.ndarray:
-        """Return the raw image and feature residual of each sample, float64 `[N, 2]`."""
-        batches = [np.stack(batch[1:], axis=1) for batch in self._infer.batches(images)]
-        return np.concatenate(batches).astype(np.float64)
-
-
-def _mean_square(difference: Tensor) -> Tensor:
-    """Return the mean square over each sample of a batch, `[B, ...]` to `[B]`."""
-    return tf.reduce_mean(tf.square(difference), axis=range(1, len(difference.shape)))
+    def _residuals(self, samples: Tensor, reconstructions: Tensor) -> Tensor:
+        """Return the mean squares of both residuals before standardization, `[B, 2]`."""
+        features = self._features(samples) - self._features(reconstructions)
+        return tf.stack([mean_square(samples - reconstructions), mean_square(features)], axis=1)

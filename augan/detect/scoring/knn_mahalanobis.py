@@ -7,12 +7,11 @@ mean variance.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.gan import Tensor, tf
-from augan.gan.inference import BatchInference
 
 MAX_COMPONENTS = 256
 _NUM_NEIGHBORS = 2
@@ -25,7 +24,6 @@ class PCAReferenceSet:
 
     def __init__(self) -> None:
         self._state: dict[str, np.ndarray] = {}
-        self._infer: Any = None
 
     def fit(self, values: np.ndarray, scales: np.ndarray | None = None) -> Self:
         """Fit principal components and reference coordinates on normal samples; return self.
@@ -57,31 +55,26 @@ class PCAReferenceSet:
             }
         )
 
-    def distances(self, values: np.ndarray) -> np.ndarray:
-        """Return two distances of each sample to the reference set, float64 `[N, 2]`.
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Return the fitted arrays by name, for the bundle."""
+        return self._state
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Restore the fitted arrays that `get_state` returned, and return self."""
+        self._state = {name: np.asarray(state[name]) for name in _STATE}
+        return self
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return two distances of each sample to the reference set, float32 `[B, 2]`.
 
         The first is the mean distance to the two nearest normal samples, the second the squared
         Mahalanobis distance. Both include the residual outside the principal components.
 
         Parameters
         ----------
-        values : ndarray [N, F]
+        values : Tensor [B, F]
             Features, not yet scaled.
         """
-        return self._infer(values)[0].astype(np.float64)
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays by name, for the bundle."""
-        return self._state
-
-    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
-        self._state = {name: np.asarray(state[name]) for name in _STATE}
-        self._infer = BatchInference(self.call, (len(self._state["scales"]),))
-        return self
-
-    def call(self, values: Tensor) -> Tensor:
-        """Tensor version of `distances`: features `[B, F]` to float32 `[B, 2]`."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
         variances = state["variances"] * (1 - _SHRINKAGE)
         variances += _SHRINKAGE * tf.reduce_mean(state["variances"])

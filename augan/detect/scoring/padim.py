@@ -10,12 +10,10 @@ from typing import Self
 
 import numpy as np
 
-from augan.data.splits import evenly_spaced
 from augan.features.discriminator import PooledFeatures
-from augan.gan import Tensor, keras, tf
-from augan.gan.inference import BatchInference
+from augan.gan import Tensor, tf
 
-_MAX_TRAINING_IMAGES = 2000
+MAX_TRAINING_IMAGES = 2000  # on which a detector fits the maps
 # Lower bound of a standard deviation, as a share of the block's mean: features that hardly vary
 # would otherwise dominate the map.
 MIN_RELATIVE_STD = 0.1
@@ -26,72 +24,50 @@ class DiagonalPaDiM:
 
     Parameters
     ----------
-    models : mapping of str to keras.Model
-        "discriminator", of images; its weights are not changed.
+    pooled : PooledFeatures
+        The features of a discriminator of images.
     """
 
-    def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._features = PooledFeatures(models["discriminator"])
-        self._infer = BatchInference(self._features, self._features.sample_shape)
+    def __init__(self, pooled: PooledFeatures) -> None:
+        self._side, self._sizes = pooled.sample_shape[0], pooled.sizes
+        # A fully connected block has one location, as large as the image.
+        self._shapes = [shape if len(shape) == 3 else (1, 1, *shape) for shape in pooled.shapes]
         self._mean, self._std = np.zeros(0), np.ones(0)
 
-    def fit(self, reference: np.ndarray) -> Self:
-        """Fit mean and standard deviation of every feature on normal images; return self.
+    def fit(self, features: np.ndarray) -> Self:
+        """Fit mean and standard deviation of every feature `[N, F]` on normal images; return self.
 
-        Parameters
-        ----------
-        reference : ndarray [N, S, S, C]
-            Images in [-1, 1]; at most 2,000 of them, evenly spaced, are used.
+        Memory is that of one copy of the features, so callers pass at most `MAX_TRAINING_IMAGES`.
         """
-        features = self._infer(evenly_spaced(reference, _MAX_TRAINING_IMAGES))[0]
-        stds = np.split(features.std(axis=0), np.cumsum(self._features.sizes)[:-1])
+        stds = np.split(features.std(axis=0), np.cumsum(self._sizes)[:-1])
         minima = [np.full(std.shape, MIN_RELATIVE_STD * std.mean() + 1e-12) for std in stds]
         self._mean = features.mean(axis=0)
         self._std = np.maximum(np.concatenate(stds), np.concatenate(minima))
         return self
 
-    def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return anomaly maps: the root mean squared deviation of features, float32 `[N, S, S, 1]`.
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return anomaly maps: the root mean squared deviation of features, float32 `[B, S, S, 1]`.
 
         The mean is taken over the channels and blocks of the discriminator. The value is 1 where an
         image deviates from the mean as much as normal images do on average.
 
         Parameters
         ----------
-        images : ndarray [N, S, S, C]
-            Images in [-1, 1].
+        features : Tensor [B, F]
+            Pooled features of images.
         """
-        return np.concatenate([self._map(features) for (features,) in self._infer.batches(images)])
-
-    def _map(self, features: np.ndarray) -> np.ndarray:
-        """Return the anomaly maps `[B, S, S, 1]` of images from their features `[B, F]`."""
-        deviations = (((features - self._mean) / self._std) ** 2).astype(np.float32)
-        blocks = np.split(deviations, np.cumsum(self._features.sizes)[:-1], axis=1)
-        side = self._features.sample_shape[0]
-        total = np.zeros((len(features), side, side, 1), np.float32)
-        for values, shape in zip(blocks, self._features.shapes):
-            # A fully connected block has one location, as large as the image.
-            block = values.reshape(-1, *(shape if len(shape) == 3 else (1, 1, *shape)))
-            block = block.mean(axis=-1, keepdims=True)
-            total += tf.image.resize(block, (side, side)).numpy()
-        return np.sqrt(total / len(blocks))
-
-    def call(self, images: Tensor) -> Tensor:
-        """Tensor version of `maps`: images `[B, S, S, C]` to float32 `[B, S, S, 1]`."""
-        deviations = ((self._features(images) - self._mean) / self._std) ** 2
-        side, sizes = self._features.sample_shape[0], self._features.sizes
+        deviations = ((features - self._mean) / self._std) ** 2
         blocks = []
-        for values, shape in zip(tf.split(deviations, sizes, axis=1), self._features.shapes):
-            block = tf.reshape(values, (-1, *(shape if len(shape) == 3 else (1, 1, *shape))))
-            blocks.append(tf.image.resize(tf.reduce_mean(block, -1, keepdims=True), (side, side)))
+        for values, shape in zip(tf.split(deviations, self._sizes, axis=1), self._shapes):
+            block = tf.reduce_mean(tf.reshape(values, (-1, *shape)), axis=-1, keepdims=True)
+            blocks.append(tf.image.resize(block, (self._side, self._side)))
         return tf.sqrt(tf.add_n(blocks) / len(blocks))
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return mean and standard deviation of every feature by name, for the bundle."""
-        return {"padim_mean": self._mean, "padim_std": self._std}
+        return {"mean": self._mean, "std": self._std}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
-        self._mean = np.asarray(state["padim_mean"])
-        self._std = np.asarray(state["padim_std"])
+        """Restore the fitted arrays that `get_state` returned, and return self."""
+        self._mean, self._std = np.asarray(state["mean"]), np.asarray(state["std"])
         return self

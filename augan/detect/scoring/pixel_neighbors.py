@@ -15,6 +15,7 @@ from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import Tensor, tf
+from augan.gan.inference import BatchInference
 
 _MIN_DISTANCE = 1e-6  # added to distances, so that the logarithm of 0 is finite
 
@@ -37,7 +38,7 @@ class PixelNeighbors:
 
     def __init__(self, weight: float = 1.0) -> None:
         self._weight = weight
-        self._reference, self._standardize = PCAReferenceSet(), ScoreStandardizer()
+        self._reference, self._standardizer = PCAReferenceSet(), ScoreStandardizer()
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
         """Fit the reference set and the standardization on normal samples; return self.
@@ -49,38 +50,29 @@ class PixelNeighbors:
         val : ndarray [N, S, S, C] or [N, F]
             Samples of the validation split, on which the component is standardized.
         """
-        self._reference.fit(_flatten(train))
-        self._standardize.fit(self._raw(val))
+        self._reference.fit(train.reshape(len(train), -1))
+        self._standardizer.fit(BatchInference(self._raw, val.shape[1:])(val)[0])
         return self
 
-    def score_components(self, samples: np.ndarray) -> np.ndarray:
-        """Return the standardized, weighted log distance of samples, float64 `[N, 1]`.
+    def call(self, samples: Tensor) -> Tensor:
+        """Return the standardized, weighted log distance of samples `[B, ...]`, float64 `[B, 1]`.
 
         Higher = more anomalous.
         """
-        return self._standardize(self._raw(samples)) * self._weight
-
-    def call(self, samples: Tensor) -> Tensor:
-        """Tensor version of `score_components`: samples `[B, ...]` to float64 `[B, 1]`."""
-        flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
-        distances = tf.cast(self._reference.call(flat)[:, :1], tf.float64)
-        return self._standardize(tf.math.log(distances + _MIN_DISTANCE)) * self._weight
+        return self._standardizer(self._raw(samples)) * self._weight
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays by name, for the bundle."""
-        return {**self._reference.get_state(), **self._standardize.get_state()}
+        return {**self._reference.get_state(), **self._standardizer.get_state()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Restore the fitted arrays that `get_state` returned, and return self."""
         self._reference.set_state(state)
-        self._standardize.set_state(state)
+        self._standardizer.set_state(state)
         return self
 
-    def _raw(self, samples: np.ndarray) -> np.ndarray:
-        """Return the log distance of samples before standardization, `[N, 1]`."""
-        return np.log(self._reference.distances(_flatten(samples))[:, :1] + _MIN_DISTANCE)
-
-
-def _flatten(samples: np.ndarray) -> np.ndarray:
-    """Return samples `[N, ...]` as rows `[N, F]`."""
-    return samples.reshape(len(samples), -1)
+    def _raw(self, samples: Tensor) -> Tensor:
+        """Return the log distance of samples before standardization, float64 `[B, 1]`."""
+        flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
+        distances = tf.cast(self._reference(flat)[:, :1], tf.float64)
+        return tf.math.log(distances + _MIN_DISTANCE)

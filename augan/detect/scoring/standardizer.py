@@ -1,11 +1,12 @@
 """Standardization of score components and of anomaly maps, fitted on normal samples."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.exceptions import DataError
+from augan.gan import Tensor, tf
 
 MIN_SCORE_STD = 1e-12
 MIN_MAP_STD = 1e-9
@@ -45,15 +46,9 @@ class ScoreStandardizer:
         self._spread = np.maximum(values.std(axis=0), MIN_SCORE_STD)
         return self
 
-    def __call__(self, components: Any) -> Any:
-        """Return standardized components, float64 `[N, T]`.
-
-        Parameters
-        ----------
-        components : ndarray of float or Tensor of float64, [N, T]
-            Raw components. The result has the same kind.
-        """
-        return (components - self._center) / self._spread
+    def __call__(self, components: Tensor) -> Tensor:
+        """Return standardized components, float64 `[B, T]`, of raw components of any float type."""
+        return (tf.cast(components, tf.float64) - self._center) / self._spread
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the means ("center") and standard deviations ("spread"), for the bundle."""
@@ -88,7 +83,7 @@ class BorderNormalizer:
         """
         count, total, squares = np.zeros(0), np.zeros(0), np.zeros(0)
         for values in maps:
-            cells, flat = _border_cells(*values.shape[:2]).ravel(), _flatten(values)
+            cells, flat = _border_cells(*values.shape[:2]).numpy().ravel(), _flatten(values)
             size = (2 * BORDER_WIDTH + 1) ** 2
             sums = [_cell_sums(cells, powers, size) for powers in (flat**0, flat, flat**2)]
             if not len(count):
@@ -107,20 +102,23 @@ class BorderNormalizer:
         )
         return self
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
+    def __call__(self, values: Tensor) -> Tensor:
         """Standardize a map by the mean and standard deviation of each location's border cell.
 
         Parameters
         ----------
-        values : ndarray [H, W, T]
-            Raw map of one image with T components.
+        values : Tensor [H, W, T]
+            Raw map of one image with T components; H and W may be unknown.
 
         Returns
         -------
-        ndarray of float64 [H, W, T]
+        Tensor of float64 [H, W, T]
         """
-        cells = _border_cells(*values.shape[:2])
-        return (values - self._mean[cells]) / self._spread[cells]
+        cells = _border_cells(*(tf.shape(values)[axis] for axis in (0, 1)))
+        mean, spread = (
+            tf.gather(tf.constant(x, tf.float64), cells) for x in (self._mean, self._spread)
+        )
+        return (tf.cast(values, tf.float64) - mean) / spread
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return means and standard deviations of all border cells by name, for the bundle."""
@@ -138,25 +136,22 @@ def _flatten(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, values.shape[-1])
 
 
-def _border_cells(height: int, width: int) -> np.ndarray:
-    """Return the index of the border cell of each location of a map, int `[H, W]`."""
+def _border_cells(height: Tensor | int, width: Tensor | int) -> Tensor:
+    """Return the index of the border cell of each location of a map, int32 `[H, W]`."""
     rows, columns = (_border_distances(length) for length in (height, width))
     return rows[:, None] * (2 * BORDER_WIDTH + 1) + columns
 
 
-def _border_distances(length: int) -> np.ndarray:
-    """Return the border index of each position along an axis of this length, int `[length]`.
+def _border_distances(length: Tensor | int) -> Tensor:
+    """Return the border index of each position along an axis of this length, int32 `[length]`.
 
     The index is the distance from the first border up to `BORDER_WIDTH`, or, in the second half of
     the axis, 2 * `BORDER_WIDTH` minus the distance from the last border, likewise limited.
     """
-    first = np.arange(length)
-    last = first[::-1]
-    return np.where(
-        first <= last,
-        np.minimum(first, BORDER_WIDTH),
-        2 * BORDER_WIDTH - np.minimum(last, BORDER_WIDTH),
-    )
+    first = tf.range(length)
+    last = length - 1 - first
+    from_end = 2 * BORDER_WIDTH - tf.minimum(last, BORDER_WIDTH)
+    return tf.where(first <= last, tf.minimum(first, BORDER_WIDTH), from_end)
 
 
 def _cell_sums(cells: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:

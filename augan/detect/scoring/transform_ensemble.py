@@ -10,24 +10,21 @@ Framework for Detecting Out-of-Distribution Samples", with transforms in place o
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.data.splits import evenly_spaced
+from augan.detect.methods.base import DetectionMethod
 from augan.detect.scoring.component import ScoreComponent
+from augan.detect.scoring.padim import MAX_TRAINING_IMAGES, DiagonalPaDiM
 from augan.detect.scoring.standardizer import ScoreStandardizer
+from augan.features.discriminator import PooledFeatures
 from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import feature_blocks
-from augan.gan.self_supervision import (
-    EVAL_TRANSFORMS,
-    HEAD_SIZES,
-    negative_log_likelihood,
-    transform,
-)
+from augan.gan.networks.registry import logits_and_blocks
+from augan.gan.self_supervision import EVAL_TRANSFORMS, HEAD_SIZES, transform
 
-_MAX_TRAINING_IMAGES = 2000
 _SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis
 LAYOUT_SIZE = 2  # rows and columns of the grid of feature directions in the layout
 LAYOUT_STRIDE = 3  # the layout, which has more features, uses every third transform
@@ -37,11 +34,12 @@ TRANSFORM_NLL = ScoreComponent(
 WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # weight of each component; measured in docs/research-log.md
 
 
-class TransformEnsemble:
+class TransformEnsemble(DetectionMethod):
     """Scorer of images under geometric transforms, with four weighted components.
 
     The components are the likelihood of the transforms, the directions of the discriminator's
-    features in the whole image and in its quarters, and the discriminator's logit.
+    features in the whole image and in its quarters, and the discriminator's logit. The anomaly maps
+    are those of `DiagonalPaDiM`. This scorer is a part of the method `auto`.
 
     Parameters
     ----------
@@ -49,7 +47,7 @@ class TransformEnsemble:
         "discriminator" and "transformation_head"; their weights are not changed.
     """
 
-    components: tuple[ScoreComponent, ...] = (
+    components = (
         TRANSFORM_NLL,
         ScoreComponent(
             "feature_direction",
@@ -66,77 +64,50 @@ class TransformEnsemble:
     )
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._discriminator, self._heads = models["discriminator"], models["transformation_head"]
-        self._blocks = feature_blocks(self._discriminator)
-        self._extract = BatchInference(self._features, self._blocks.input_shape[1:])
-        self._standardize = ScoreStandardizer()
-        self._state: dict[str, np.ndarray] = {}
-        self._measure: Any = None
+        super().__init__(models)
+        self._head = models["transformation_head"]
+        self._network = logits_and_blocks(models["discriminator"], 0)
+        self._pooled = PooledFeatures(models["discriminator"])
+        self._directions, self._layouts = WhitenedDistance(), WhitenedDistance()
+        self._standardizer, self._padim = ScoreStandardizer(), DiagonalPaDiM(self._pooled)
+        self.parts = {
+            "directions": self._directions,
+            "layouts": self._layouts,
+            "standardizer": self._standardizer,
+            "maps": self._padim,
+        }
 
-    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit feature directions and the standardization on normal images; return self.
+    def _fit(self, train: np.ndarray, val: np.ndarray) -> None:
+        """Fit feature directions, standardization and maps on normal images.
 
-        Parameters
-        ----------
-        train : ndarray [N, S, S, C]
-            Images in [-1, 1] of the training split; at most 2,000 of them, evenly spaced, are used.
-        val : ndarray [N, S, S, C]
-            Images of the validation split, on which the components are standardized.
+        At most 2,000 of the training images, evenly spaced, are used.
         """
-        _, _, directions, layouts = self._extract(evenly_spaced(train, _MAX_TRAINING_IMAGES))
-        self._set({"directions": fit_whitening(directions), "layouts": fit_whitening(layouts)})
-        self._standardize.fit(self._raw(val))
-        return self
+        extract = BatchInference(self._features, self.sample_shape)
+        features, _, _, directions, layouts = extract(evenly_spaced(train, MAX_TRAINING_IMAGES))
+        self._padim.fit(features)
+        self._directions.fit(directions)
+        self._layouts.fit(layouts)
+        _, *inputs = extract(val)
+        raw = BatchInference(self._raw, *(values.shape[1:] for values in inputs))
+        self._standardizer.fit(raw(*inputs)[0])
 
-    def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the standardized, weighted components of images, float64 `[N, 4]`.
+    def call(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the standardized, weighted components, `[B, 4]`, and the maps."""
+        features, *inputs = self._features(samples)
+        return self._standardizer(self._raw(*inputs)) * WEIGHTS, self._padim(features)
 
-        Higher = more anomalous.
-        """
-        return self._standardize(self._raw(images)) * WEIGHTS
+    def _raw(self, nll: Tensor, logits: Tensor, directions: Tensor, layouts: Tensor) -> Tensor:
+        """Return the components before standardization, `[B, 4]`, from outputs of `_features`."""
+        distances = (self._directions(directions), self._layouts(layouts))
+        return tf.stack([nll, *(tf.math.log(x) for x in distances), -logits], axis=1)
 
-    def call(self, images: Tensor) -> Tensor:
-        """Tensor version of `score_components`: images `[B, S, S, C]` to float64 `[B, 4]`."""
-        nll, logits, *features = self._features(images, transform_nll_onnx)
-        distances = [tf.math.log(distance) for distance in self._distances(*features)]
-        raw = tf.stack([nll, *distances, -logits], axis=1)
-        return self._standardize(tf.cast(raw, tf.float64)) * WEIGHTS
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays by name, for the bundle."""
-        return {**self._state, **self._standardize.get_state()}
-
-    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays that `get_state` returned, and return self."""
-        self._set({name: np.asarray(state[name]) for name in ("directions", "layouts")})
-        self._standardize.set_state(state)
-        return self
-
-    def _set(self, state: dict[str, np.ndarray]) -> None:
-        """Set the whitening of directions and layouts, and compile the distances."""
-        self._state = {name: value.astype(np.float32) for name, value in state.items()}
-        shapes = [(value.shape[0], value.shape[2]) for value in self._state.values()]
-        self._measure = BatchInference(self._distances, *shapes)
-
-    def _raw(self, images: np.ndarray) -> np.ndarray:
-        """Return the components of images before standardization, `[N, 4]`."""
-        batches = []
-        for nll, logits, *features in self._extract.batches(images):
-            distances = self._measure(*features)
-            batches.append(np.column_stack([nll, *np.log(distances), -logits]))
-        return np.concatenate(batches)
-
-    def _features(self, images: Tensor, nll_function: Any = None) -> tuple[Tensor, ...]:
-        """Return transform likelihoods, logits, feature directions and layouts of images.
-
-        Parameters
-        ----------
-        images : Tensor [B, S, S, C]
-        nll_function : callable or None
-            `transform_nll_onnx` for an exported graph; None: `transform_nll`.
+    def _features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what the components and the maps of images `[B, S, S, C]` are computed from.
 
         Returns
         -------
+        features : Tensor [B, F]
+            Pooled features of the original images.
         nll : Tensor [B]
             Mean negative log-likelihood of the applied transforms.
         logits : Tensor [B]
@@ -146,8 +117,7 @@ class TransformEnsemble:
         layouts : Tensor [B, P / 3, 4 F]
             Features of the four quarters under every third transform, with length 1.
         """
-        deepest = features_under_transforms(self._blocks, images)
-        nll = (nll_function or transform_nll)(self._heads, deepest)
+        (logits, *blocks), deepest = blocks_under_transforms(self._network, images)
         directions = _direction(tf.reduce_mean(deepest, axis=(2, 3)))
         selected = deepest[::LAYOUT_STRIDE]
         flat = tf.reshape(selected, (-1, *deepest.shape[2:]))
@@ -155,67 +125,85 @@ class TransformEnsemble:
         layouts = tf.nn.avg_pool2d(flat, size, size, "VALID")
         num_features = math.prod(layouts.shape[1:])
         layouts = _direction(tf.reshape(layouts, (selected.shape[0], -1, num_features)))
-        logits = self._discriminator(images, training=False)[:, 0]
-        return nll, logits, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
-
-    def _distances(self, *features: Tensor) -> tuple[Tensor, ...]:
-        """Return squared Mahalanobis distances, summed over the transforms, `[B]` for each input.
-
-        The inputs are the directions and the layouts of `_features`.
-        """
-        distances = []
-        for values, whitening in zip(features, self._state.values()):
-            centered = values - whitening[:, 0]
-            whitened = tf.einsum("bpf,pkf->bpk", centered, tf.constant(whitening[:, 1:]))
-            distances.append(tf.reduce_sum(whitened**2, axis=(1, 2)) + 1e-12)
-        return tuple(distances)
+        by_image = (tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
+        nll = transform_nll(self._head, deepest)
+        return self._pooled.pool(blocks), nll, logits[:, 0], *by_image
 
 
-def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
-    """Return the deepest discriminator features of images under all transforms, `[P, B, H, W, F]`.
+class WhitenedDistance:
+    """Squared Mahalanobis distance of feature directions, summed over the transforms."""
 
-    All transformed images pass the blocks in one call, because twelve calls would take seconds
-    longer to compile.
+    def __init__(self) -> None:
+        self._whitening = np.zeros((0, 0, 0), np.float32)
+
+    def fit(self, values: np.ndarray) -> Self:
+        """Fit mean and whitening axes on directions `[N, P, F]` of normal images; return self."""
+        self._whitening = fit_whitening(values).astype(np.float32)
+        return self
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the distances `[B]` of directions `[B, P, F]` of images."""
+        centered = values - self._whitening[:, 0]
+        whitened = tf.einsum("bpf,pkf->bpk", centered, tf.constant(self._whitening[:, 1:]))
+        return tf.reduce_sum(whitened**2, axis=(1, 2)) + 1e-12
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Return the mean and the axes of every transform by name, for the bundle."""
+        return {"whitening": self._whitening}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Restore the fitted array that `get_state` returned, and return self."""
+        self._whitening = np.asarray(state["whitening"], np.float32)
+        return self
+
+
+def blocks_under_transforms(network: keras.Model, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Apply a network to images under all transforms.
+
+    All transformed images pass the network in one call, because twelve calls would take seconds
+    longer to compile. The first transform is none, so the original images need no further call.
 
     Parameters
     ----------
-    blocks : keras.Model
-        Images -> activations of each block of the discriminator.
+    network : keras.Model
+        Images -> list of outputs, of which the last is the discriminator's deepest block.
     images : Tensor [B, S, S, C]
         Images in [-1, 1].
+
+    Returns
+    -------
+    original : list of Tensor [B, ...]
+        All outputs for the original images.
+    deepest : Tensor [P, B, H, W, F]
+        The last output under each of P transforms.
     """
     transformed = tf.concat([transform(images, kind) for kind in EVAL_TRANSFORMS], axis=0)
-    deepest = blocks(transformed, training=False)[-1]
-    return tf.reshape(deepest, (len(EVAL_TRANSFORMS), -1, *deepest.shape[1:]))
+    outputs = network(transformed, training=False)
+    original = [output[: tf.shape(images)[0]] for output in outputs]
+    deepest = outputs[-1]
+    return original, tf.reshape(deepest, (len(EVAL_TRANSFORMS), -1, *deepest.shape[1:]))
 
 
-def transform_nll(heads: keras.Model, deepest: Tensor) -> Tensor:
+def transform_nll(head: keras.Model, deepest: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of the applied transforms for each image, `[B]`.
 
-    A high value means that the heads do not recognize the transforms.
+    A high value means that the head does not recognize the transforms.
 
     Parameters
     ----------
-    heads : keras.Model
-        Flat deepest features -> logits of all heads.
+    head : keras.Model
+        Flat deepest features -> logits of all transforms, side by side.
     deepest : Tensor [P, B, H, W, F]
-        Result of `features_under_transforms`.
+        Result of `blocks_under_transforms`.
     """
-    logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
-    labels = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deepest)[1], axis=0)
-    nll = negative_log_likelihood(logits, labels)
-    return tf.reduce_mean(tf.reshape(nll, (len(EVAL_TRANSFORMS), -1)), axis=0)
-
-
-def transform_nll_onnx(heads: keras.Model, deepest: Tensor) -> Tensor:
-    """Variant of `transform_nll` with the same result, by operations that ONNX supports."""
-    logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
+    logits = head(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
     total = 0.0
-    for head, labels in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
+    for part, labels in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
+        # A product with the labels, because ONNX has no sparse cross entropy.
         log_probabilities = tf.reshape(
-            tf.nn.log_softmax(head), (len(EVAL_TRANSFORMS), -1, head.shape[1])
+            tf.nn.log_softmax(part), (len(EVAL_TRANSFORMS), -1, part.shape[1])
         )
-        one_hot = np.eye(head.shape[1], dtype=np.float32)[list(labels), None]
+        one_hot = np.eye(part.shape[1], dtype=np.float32)[list(labels), None]
         total -= tf.reduce_sum(log_probabilities * one_hot, axis=2)
     return tf.reduce_mean(total, axis=0)
 

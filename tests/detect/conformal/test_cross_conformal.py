@@ -152,7 +152,7 @@ class Distance:
     Of 20 features and 48 samples: those that it has seen lie much nearer than others.
     """
 
-    name, components = "distance", ("first", "second")
+    name, components, map_stride = "distance", ("first", "second"), 1
 
     def __init__(self) -> None:
         self._mean, self._axes = np.zeros(0), np.zeros((0, 0))
@@ -163,14 +163,14 @@ class Distance:
         self._axes = np.linalg.cholesky(np.linalg.inv(covariance))
         return self
 
-    def score_components(self, images: np.ndarray) -> np.ndarray:
+    def score_components(self, images: np.ndarray, *, small_batches: bool = False) -> np.ndarray:
         squares = ((images - self._mean) @ self._axes) ** 2
         return np.stack([part.sum(axis=1) for part in np.array_split(squares, 2, axis=1)], axis=1)
 
     def reconstruct(self, images: Any) -> None:
         return None
 
-    def maps(self, images: np.ndarray) -> np.ndarray:
+    def maps(self, images: np.ndarray, *, small_batches: bool = False) -> np.ndarray:
         squares = ((images - self._mean) @ self._axes) ** 2
         return squares.astype(np.float32).reshape(len(images), 4, -1, 1)
 

@@ -161,7 +161,7 @@ class TestAnoGAN:
 class TestDiscriminatorFeatures:
     def test_neighbor_distances_match_scikit_learn(self, models, images):
         method = DiscriminatorFeatures(models).fit(images[:60], images[60:])
-        state = method.get_state()
+        state = method.parts["reference"].get_state()
         features = np.concatenate(
             [
                 np.asarray(block)
@@ -177,7 +177,8 @@ class TestDiscriminatorFeatures:
         distances, _ = (
             NearestNeighbors(n_neighbors=2).fit(coordinates[:60]).kneighbors(coordinates[60:])
         )
-        raw = method.score_components(images[60:])[:, 0] * state["spread"][0] + state["center"][0]
+        scale = method.parts["standardizer"].get_state()
+        raw = method.score_components(images[60:])[:, 0] * scale["spread"][0] + scale["center"][0]
         assert_allclose(raw, distances.mean(axis=1), rtol=1e-3)
 
     def test_outliers_have_a_high_score_in_every_component(self, models, images):

@@ -23,7 +23,8 @@ from augan.data.modalities.tiles import (
 from augan.data.sequences import MIRRORS, RaggedImages, SlidingWindows
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
-from augan.detect.methods.tiles import PatchFeatures, comparison_grid, top_fraction_mean
+from augan.detect.methods.tiles import TOP_FRACTION, PatchFeatures
+from augan.detect.scoring.locations import comparison_grid, top_fraction_mean
 from augan.detect.scoring.standardizer import BORDER_WIDTH, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
@@ -182,7 +183,7 @@ def test_maps_are_normalized_by_the_distance_from_the_borders():
         return values
 
     borders = BorderNormalizer().fit(normal_map(20 + i % 3, 30) for i in range(60))
-    values = borders(normal_map(24, 40))
+    values = borders(normal_map(24, 40)).numpy()
     assert np.abs(values[0]).mean() < 1.2  # high values are normal there
     assert abs(values.std() - 1) < 0.15
     restored = BorderNormalizer().set_state(borders.get_state())
@@ -191,7 +192,7 @@ def test_maps_are_normalized_by_the_distance_from_the_borders():
 
 
 def test_locations_are_compared_with_locations_that_are_not_near():
-    others, down, across = comparison_grid(30, 40)
+    others, down, across = (x.numpy() for x in comparison_grid(30, 40))
     assert len(others) == 15 * 20
     near = down[15] & across[20]
     rows, columns = np.divmod(others[near], 40)
@@ -203,7 +204,7 @@ def test_locations_are_compared_with_locations_that_are_not_near():
 
 @given(st.integers(1, 24), st.integers(1, 24))
 def test_every_location_of_a_small_image_has_locations_to_compare(height, width):
-    _, down, across = comparison_grid(height, width)
+    _, down, across = (x.numpy() for x in comparison_grid(height, width))
     near = down[:, None] & across
     assert not near.all(axis=-1).any()
 
@@ -211,7 +212,9 @@ def test_every_location_of_a_small_image_has_locations_to_compare(height, width)
 def test_the_score_is_the_mean_where_the_sum_of_maps_is_highest():
     values = np.zeros((50, 20, 2))
     values[3, 4], values[7, 7] = (5, 1), (0, 5)
-    np.testing.assert_array_equal(top_fraction_mean(values), [2.5, 3])  # the two highest of 1,000
+    np.testing.assert_array_equal(
+        top_fraction_mean(values, TOP_FRACTION), [2.5, 3]
+    )  # the two highest of 1,000
 
 
 def test_each_image_is_scored_alone_and_located_where_it_is_corrupted(models, images):
