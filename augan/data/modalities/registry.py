@@ -1,6 +1,7 @@
 """Registry of the modalities: the preprocessing classes by name and by type of sample.
 
-A new modality is one file in this package and one class in `PREPROCESSINGS`.
+A new modality is one file in this package and one class in `PREPROCESSINGS`. The first class of a
+type of sample is its default.
 """
 
 from collections.abc import Mapping
@@ -36,9 +37,9 @@ def preprocessing_class(sample_type: str, *, tiled: bool = False) -> type[Prepro
     DataError
         Samples of this type cannot be tiled.
     """
-    classes: dict[tuple[str, bool], type[Preprocessing]] = {
-        (c.sample_type, not c.has_fixed_size): c for c in PREPROCESSINGS.values()
-    }
+    classes: dict[tuple[str, bool], type[Preprocessing]] = {}
+    for candidate in PREPROCESSINGS.values():
+        classes.setdefault((candidate.sample_type, not candidate.has_fixed_size), candidate)
     if (sample_type, tiled) not in classes:
         raise DataError(f"a {sample_type} cannot be cut into tiles; set data.tiling=false")
     return classes[sample_type, tiled]

@@ -300,6 +300,8 @@ class TabularPreprocessing(Preprocessing):
             Values are missing or infinite; a column mixes numbers and text, has too many different
             texts, or another type; or all columns are constant.
         """
+        if not len(table):
+            raise DataError("the table has no rows; give at least some hundred")
         require_complete(table.frame)
         columns = tuple(fit_column(name, table.frame[name]) for name in table.frame.columns)
         if rows is not None:
@@ -519,6 +521,9 @@ class TabularPreprocessing(Preprocessing):
             A field is missing, unknown, or of the wrong type.
         """
         try:
+            unknown = sorted(set(values) - {"modality", "columns", "target"})
+            if unknown:
+                raise ValueError(f"unknown fields {', '.join(unknown)}")
             columns = [_column_from_dict(column) for column in values["columns"]]
             target = None if values["target"] is None else Target(**values["target"])
             if target is not None:

@@ -193,7 +193,11 @@ class TiledPreprocessing(ImagePreprocessing):
 
     def prepare_all(self, samples: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Prepare N images on canvases `[N, S, S, C]`, see `prepare`."""
-        return np.stack([self.prepare(image) for image in samples])
+        shape = (len(samples), self.size, self.size, self.channels)
+        prepared = np.empty(shape, self.prepared_dtype)
+        for row, image in enumerate(samples):
+            prepared[row] = self.prepare(image)
+        return prepared
 
     def prepare_samples(self, samples: Any) -> RaggedImages:
         """Prepare N images at their working scale, see `Preprocessing.prepare_samples`."""
@@ -249,11 +253,10 @@ class TiledPreprocessing(ImagePreprocessing):
             A field is missing, unknown, or of the wrong type or value.
         """
         base_values = {key: value for key, value in values.items() if key != "window"}
-        window = values.get("window")
+        window, size = values.get("window"), values.get("size")
         if isinstance(window, bool) or not isinstance(window, int) or window < 8:
             raise DataError(f"window must be an integer from 8, but is {window!r}")
         base = ImagePreprocessing.from_dict({**base_values, "modality": "images", "size": window})
-        size = base_values["size"]
         if isinstance(size, bool) or not isinstance(size, int) or size < window:
             raise DataError(f"size must be an integer from {window}, but is {size!r}")
         return cls(**{**asdict(base), "size": size}, window=window)
