@@ -17,6 +17,7 @@ from augan.augment.filters.acceptance import AcceptanceStats, generator_warnings
 from augan.augment.filters.criteria import UNCHECKED
 from augan.augment.filters.filter import FilterContext
 from augan.augment.generation import ChunkGenerator, ProgressCallback, RejectionSampler
+from augan.augment.generator import GeneratorSampler
 from augan.augment.job import AugmentJob, class_folder, default_out
 from augan.augment.manifest import (
     ManifestHeader,
@@ -25,7 +26,6 @@ from augan.augment.manifest import (
     unmanaged_files,
     write_manifest,
 )
-from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.request import AugmentRequest, check_count
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format

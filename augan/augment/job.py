@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+from augan.augment.generator import GeneratorSampler
 from augan.augment.manifest import ManifestHeader
-from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import resolve_method
+from augan.augment.methods.registry import AUTO, AugmentationMethod, resolve_method
 from augan.augment.request import AugmentRequest
 from augan.augment.transforms import check_transform
 from augan.augment.worker import CandidateWorker
@@ -19,6 +19,7 @@ from augan.data.dataset import as_class_names, plural, resolve_class
 from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import ConfigError, DataError
 
+MIN_FILTERED_CLASS_SIZE = 2  # training samples; else all candidates may be copies of one
 _MAX_NAME_LENGTH = 60  # characters of class names in the name of a folder
 
 
@@ -34,8 +35,8 @@ class AugmentJob:
         What the user asked for.
     counts : dict of int to int
         Class index -> number of samples to write, at least 1.
-    method : str
-        A name in `AUGMENTATION_METHODS`, never "auto".
+    method : AugmentationMethod
+        Declaration of the augmentation method.
     transform : str
         A key of `TRANSFORMS`.
     format : {"png", "npz", "csv"}
@@ -47,7 +48,7 @@ class AugmentJob:
     bundle: Bundle
     request: AugmentRequest
     counts: dict[int, int]
-    method: str
+    method: AugmentationMethod
     transform: str
     format: str
     out: Path
@@ -70,27 +71,29 @@ class AugmentJob:
         Raises
         ------
         BundleError
-            The bundle has no generator with classes, or `out` is None and the bundle was never
-            saved.
+            The bundle has no generator with classes or lacks a part that the method needs, or `out`
+            is None and the bundle was never saved.
         ConfigError
-            The transform or the format does not fit the samples, or no class needs samples.
+            The method, the transform or the format does not fit the samples, or no class needs
+            samples.
         DataError
             A class does not exist, or has too few samples.
         """
         bundle.require("classes")
         counts = resolve_counts(bundle, request)
-        method = resolve_method(request.method)
-        if request.filtered or method == "interpolate":
-            _check_class_sizes(bundle, counts)
+        sample_type = sample_type_of(bundle.preprocessing)
+        method = resolve_method(request.method, sample_type, bundle.has)
+        for part in method.required_parts:
+            bundle.require(part)
+        _check_class_sizes(bundle, counts, method, request.filtered)
         transform = request.transform
         if transform is None:
             transform = str(bundle.config.get("augment", {}).get("transform", "none"))
             check_transform(transform)
-        sample_type = sample_type_of(bundle.preprocessing)
         check_transform_of(sample_type, transform)
         format = resolve_format(request.format, sample_type)
         class_names = [bundle.data["class_names"][index] for index in counts]
-        not_default = [] if request.method == "auto" else [method]
+        not_default = [] if request.method == AUTO else [method.name]
         not_default += [] if transform == "none" else [transform]
         not_default += [] if request.filtered else ["unfiltered"]
         not_default += [] if format == resolve_format(None, sample_type) else [format]
@@ -108,7 +111,7 @@ class AugmentJob:
     def header(self) -> ManifestHeader:
         """Values of the manifest that are the same for all samples."""
         return ManifestHeader.from_bundle(
-            self.bundle, self.request.seed, self.method, self.transform
+            self.bundle, self.request.seed, self.method.name, self.transform
         )
 
     def create_worker(self) -> CandidateWorker:
@@ -121,7 +124,7 @@ class AugmentJob:
         """
         request = self.request
         return CandidateWorker.create(
-            self.sampler, self.method, request.filtered, request.training_data
+            self.sampler, self.method.name, request.filtered, request.training_data
         )
 
     def identity(self) -> dict[str, Any]:
@@ -178,23 +181,34 @@ def resolve_counts(bundle: Bundle, request: AugmentRequest) -> dict[int, int]:
     return counts
 
 
-def _check_class_sizes(bundle: Bundle, counts: dict[int, int]) -> None:
-    """Refuse classes of fewer than two training samples.
+def _check_class_sizes(
+    bundle: Bundle, counts: dict[int, int], method: AugmentationMethod, filtered: bool
+) -> None:
+    """Refuse classes that are too small for the method or the filter.
 
-    The generator of such a class can only learn to copy the sample.
+    The generator of a class of one sample can only learn to copy the sample.
 
     Raises
     ------
     DataError
-        A requested class has fewer than two samples. Sizes that the bundle lacks are not checked.
+        A requested class has too few samples. Sizes that the bundle lacks are not checked.
     """
     sizes, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
     for index in counts:
-        if index < len(sizes) and sizes[index] < 2:
+        size = sizes[index] if index < len(sizes) else None
+        if size is None:
+            continue
+        has = f"class '{names[index]}' has {size} real sample{'s' * (size != 1)}"
+        if size < method.min_class_size:
             raise DataError(
-                f"class '{names[index]}' has {sizes[index]} real sample, and at least 2 are "
-                "needed, because generated samples cannot be told from copies; add more, leave "
-                "out the class, or write unfiltered samples with `filtered=False`"
+                f"{has}, but the method {method.name} needs at least {method.min_class_size}; add "
+                "more, leave out the class, or choose another `method`"
+            )
+        if filtered and size < MIN_FILTERED_CLASS_SIZE:
+            raise DataError(
+                f"{has}, and at least {MIN_FILTERED_CLASS_SIZE} are needed, because generated "
+                "samples cannot be told from copies; add more, leave out the class, or write "
+                "unfiltered samples with `filtered=False`"
             )
 
 

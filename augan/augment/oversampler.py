@@ -10,10 +10,10 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from augan.augment.filters.filter import TrainingReference
+from augan.augment.generator import GeneratorSampler
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import AUGMENTATION_METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
+from augan.augment.training_reference import TrainingReference
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -52,12 +52,13 @@ class GANOverSampler(BaseOverSampler):
         array `[N, F]` of numbers.
     steps : int or None
         Training steps of the GAN or the autoencoder. None: the number in `config`. If
-        `config` has none, it is computed from the data for "sample", and 1,500 otherwise.
+        `config` has none, it is computed from the data for a GAN, and 1,500 for an autoencoder.
     config : Config or None
         Settings of the training, see `augan.train`. None: the defaults. The seed and the task in
         `config` are ignored. `training.max_minutes` counts from the start of `fit_resample`, and
         the result then depends on the speed of the machine.
-    method : {"sample", "interpolate", "transfer"}
+    method : str
+        A name in `augan.augment.methods.registry.AUGMENTATION_METHODS`.
         "sample": random noise through a conditional GAN. "interpolate" and "transfer": latent codes
         through an adversarial autoencoder. Interpolated codes lie between the codes of two samples
         of the class. Transferred codes are codes of the class, moved by the difference of two codes
@@ -90,18 +91,20 @@ class GANOverSampler(BaseOverSampler):
     True
     """
 
-    # Declared for imbalanced-learn, which checks them before fitting.
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **BaseOverSampler._parameter_constraints,
-        "bundle": "no_validation",
-        "image_shape": [tuple, list, None],
-        "steps": [int, None],
-        "config": [Config, None],
-        "method": [StrOptions(set(AUGMENTATION_METHODS))],
-        "unlabeled": "no_validation",
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    @property
+    def _parameter_constraints(self) -> dict:
+        """Legal values of the parameters, which imbalanced-learn checks before fitting."""
+        return {
+            **BaseOverSampler._parameter_constraints,
+            "bundle": "no_validation",
+            "image_shape": [tuple, list, None],
+            "steps": [int, None],
+            "config": [Config, None],
+            "method": [StrOptions(set(method_names()))],
+            "unlabeled": "no_validation",
+            "random_state": ["random_state"],
+            "verbose": ["verbose"],
+        }
 
     def __init__(
         self,
@@ -192,7 +195,7 @@ class GANOverSampler(BaseOverSampler):
         first = from_arrays(samples[:1])
         sampler.preprocessing.prepare_samples(first.images)  # refuses samples of another shape
         self._check_dtype(samples, sampler.preprocessing)
-        method = AUGMENTATION_METHODS[self.method](sampler, reference)
+        method = AUGMENTATION_METHODS.load(self.method)(sampler, reference)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             class_index = self._class_index(sampler, label)
@@ -244,14 +247,15 @@ class GANOverSampler(BaseOverSampler):
         )
 
     def _check_class_sizes(self, y: np.ndarray) -> None:
-        """Raise DataError before training if "interpolate" must fill up a class of one sample."""
-        if self.method != "interpolate":
-            return
+        """Raise DataError before training if a class is too small for the method."""
+        minimum = AUGMENTATION_METHODS.get(self.method).min_class_size
         for label, count in self.sampling_strategy_.items():
-            if count and (y == label).sum() < 2:
+            size = (y == label).sum()
+            if count and size < minimum:
                 raise DataError(
-                    f"class '{label}' has one sample, but method='interpolate' needs at least 2; "
-                    "add samples, or choose method='sample'"
+                    f"class '{label}' has {size} sample{'s' * int(size != 1)}, but "
+                    f"method='{self.method}' needs at least {minimum}; add samples, or choose "
+                    "method='sample'"
                 )
 
     @staticmethod
@@ -280,16 +284,15 @@ def _train(
 ) -> tuple[Bundle, TrainingReference]:
     """Train the networks that an augmentation method needs on all samples of a data set.
 
-    "sample" trains a GAN, preceded by a classifier for pseudo-labels if there are unlabeled
-    samples. The other methods train an autoencoder, and the bundle gets the latent codes of all
-    labeled samples.
+    The method declares the stage. A GAN is preceded by a classifier for pseudo-labels if there are
+    unlabeled samples. With an autoencoder, the bundle gets the latent codes of all labeled samples.
 
     Returns
     -------
     bundle : Bundle
         The trained networks, not saved.
     reference : TrainingReference
-        The labeled training samples, which the method "transfer" edits.
+        The labeled training samples, which a method may edit.
     """
     from augan.training.loop import TrainingSession
     from augan.training.stages.encoder import encode
@@ -297,7 +300,8 @@ def _train(
 
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
-    if method != "sample" and settings.training.steps is None:
+    stage = AUGMENTATION_METHODS.get(method).training_stage
+    if stage == "autoencoder" and settings.training.steps is None:
         steps = steps or DEFAULT_AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve_reproducible_defaults(settings, dataset)
@@ -306,7 +310,6 @@ def _train(
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
     rows = np.sort(np.concatenate([split.train, split.val]))
     data = _training_data(dataset, prepared, rows, preprocessing)
-    stage = "gan" if method == "sample" else "autoencoder"
     needs_pseudo_labels = stage == "gan" and len(data.unlabeled)
     stages = ("classifier", stage) if needs_pseudo_labels else (stage,)
     deadline = compute_deadline(config.training.max_minutes, started)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterResult, NoFilter
-from augan.augment.methods.base import AugmentationMethod, Candidates
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
+from augan.augment.methods.base import CandidateGenerator, Candidates
 from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
@@ -96,8 +96,8 @@ class CandidateWorker:
     sampler : GeneratorSampler
         The generator of the bundle.
     method_name : str
-        A key of `AUGMENTATION_METHODS`.
-    method : AugmentationMethod
+        A name in `AUGMENTATION_METHODS`.
+    method : CandidateGenerator
         The method of this name.
     filtered : bool
         Whether the user wants candidates to be filtered.
@@ -109,7 +109,7 @@ class CandidateWorker:
 
     sampler: GeneratorSampler
     method_name: str
-    method: AugmentationMethod
+    method: CandidateGenerator
     filtered: bool
     training_data: str | None
     context: FilterContext
@@ -130,7 +130,7 @@ class CandidateWorker:
         sampler : GeneratorSampler
             The generator.
         method_name : str
-            A key of `AUGMENTATION_METHODS`.
+            A name in `AUGMENTATION_METHODS`.
         filtered : bool
             Whether to prepare a filter; without a filter, candidates stay unchecked.
         training_data : path, str or None
@@ -143,8 +143,9 @@ class CandidateWorker:
         DataError
             `training_data` does not exist, or the data is not what the bundle was trained on.
         """
-        context = FilterContext.load(sampler, method_name, filtered, training_data)
-        method = AUGMENTATION_METHODS[method_name](sampler, context.reference)
+        declaration = AUGMENTATION_METHODS.get(method_name)
+        context = FilterContext.load(sampler, declaration, filtered, training_data)
+        method = AUGMENTATION_METHODS.load(method_name)(sampler, context.reference)
         location = None if training_data is None else str(training_data)
         return cls(sampler, method_name, method, filtered, location, context)
 
@@ -187,7 +188,7 @@ class CandidateWorkerSpec:
     bundle : BundleRef
         Path and hash of the bundle.
     method_name : str
-        A key of `AUGMENTATION_METHODS`.
+        A name in `AUGMENTATION_METHODS`.
     filtered : bool
     training_data : str or None
         Location of the training data; None: the location that the bundle records.

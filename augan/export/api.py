@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, bundle_errors
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import ImagePreprocessing

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import restore_network
 from augan.data.modalities.images import letterbox_padding, letterbox_shape
 from augan.export.preprocessing_graph import denormalize

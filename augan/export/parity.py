@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import evenly_spaced

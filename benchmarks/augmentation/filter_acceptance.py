@@ -23,10 +23,11 @@ from sklearn.svm import SVC
 
 from augan import load_bundle
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, REJECTION_REASONS
-from augan.augment.filters.filter import CandidateFilter, load_training_reference
+from augan.augment.filters.filter import CandidateFilter
+from augan.augment.generator import GeneratorSampler
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import AUGMENTATION_METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
+from augan.augment.training_reference import load_training_reference
 from augan.bundle import Bundle
 
 NUM_CHUNKS = 4  # chunks of candidates of each class
@@ -43,7 +44,7 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, images_per
     if reference is None:
         raise SystemExit(f"the training data is needed: {reason}")
     candidate_filter = CandidateFilter(bundle, reference)
-    generator = AUGMENTATION_METHODS[method](sampler, reference)
+    generator = AUGMENTATION_METHODS.load(method)(sampler, reference)
     num_classes = len(sampler.class_names)
     all_samples, all_decisions = [], []
     for label in range(num_classes):
@@ -116,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.run)
     methods = [
-        name for name in AUGMENTATION_METHODS if name != "interpolate" or bundle.has("latents")
+        name
+        for name in method_names()
+        if all(map(bundle.has, AUGMENTATION_METHODS.get(name).required_parts))
     ]
     rows = [
         measure(bundle, options.training_data, method, seed, options.images_per_class)

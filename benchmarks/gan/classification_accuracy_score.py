@@ -23,7 +23,7 @@ import numpy as np
 
 import augan
 from augan import Config, load_dataset
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing

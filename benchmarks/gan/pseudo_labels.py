@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 import augan
 from augan import Config, from_arrays, load_dataset
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing

@@ -28,9 +28,9 @@ import numpy as np
 from PIL import Image
 
 from augan.augment.api import run_job
+from augan.augment.generator import GeneratorSampler
 from augan.augment.job import AugmentJob
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.request import AugmentRequest
 from augan.augment.worker import CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import load_bundle

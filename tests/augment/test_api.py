@@ -14,10 +14,11 @@ from PIL import Image
 
 import augan
 from augan import augment_folder, generate_folder, load_dataset
+from augan.augment.generator import GeneratorSampler
 from augan.augment.job import class_folder
 from augan.augment.manifest import COLUMNS
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import GeneratorSampler, PriorSampling
+from augan.augment.methods.prior import PriorSampling
 from augan.bundle import Bundle
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image

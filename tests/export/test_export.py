@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augan import DetectionRequest, detect_folder, recalibrate
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
 from augan.data.dataset import Dataset

@@ -423,9 +423,7 @@ class TestGANOverSampler:
 
     def test_interpolation_refuses_a_class_of_one_sample(self) -> None:
         X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) == 3
-        with pytest.raises(
-            DataError, match="class 'True' has one sample, but method='interpolate'"
-        ):
+        with pytest.raises(DataError, match="class 'True' has 1 sample, but method='interpolate'"):
             GANOverSampler(method="interpolate", random_state=0).fit_resample(X, y)
 
     def test_new_rows_are_distinct_and_in_range(

@@ -21,15 +21,17 @@ from augan import AugmentRequest, augment_folder, load_dataset, train
 from augan.augment.api import ignore_progress
 from augan.augment.filters.acceptance import generator_warnings
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
-from augan.augment.filters.filter import CandidateFilter, load_training_reference
+from augan.augment.filters.filter import CandidateFilter
 from augan.augment.generation import RejectionSampler
+from augan.augment.generator import GeneratorSampler
 from augan.augment.job import resolve_counts
 from augan.augment.manifest import ChunkRecord, ResumeLog
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
-from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.latent import LatentBatch, LatentCodes
 from augan.augment.methods.registry import AUGMENTATION_METHODS
+from augan.augment.methods.transfer import LatentTransfer
 from augan.augment.sharded import augment_shard, merge_augmentation
+from augan.augment.training_reference import load_training_reference
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
@@ -95,7 +97,9 @@ class TestTransfer:
         )
         reference, _ = load_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
-        candidates = AUGMENTATION_METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
+        candidates = AUGMENTATION_METHODS.load("transfer")(sampler, reference).generate(
+            1, 0, seed=5
+        )
         batch = self.batch(bundle, [reference.names[row] for row in codes["indices"]])
         assert candidates.sources == batch.sources
         rows = codes["indices"][batch.base_indices]
@@ -110,7 +114,7 @@ class TestTransfer:
 
     def test_without_training_data_codes_are_decoded(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
-        candidates = AUGMENTATION_METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
+        candidates = AUGMENTATION_METHODS.load("transfer")(sampler, None).generate(1, 0, seed=5)
         batch = self.batch(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
         assert candidates.sources == batch.sources
         decoded = sampler.decode(batch.latents, np.full(CHUNK_SIZE, 1))

@@ -32,7 +32,8 @@ from augan import (
     recalibrate,
 )
 from augan.augment.filters.criteria import ACCEPTED, MEMORIZED
-from augan.augment.filters.filter import CandidateFilter, load_training_reference
+from augan.augment.filters.filter import CandidateFilter
+from augan.augment.training_reference import load_training_reference
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import from_arrays

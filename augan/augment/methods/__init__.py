@@ -1,1 +1,1 @@
-"""Augmentation methods: candidates from random noise, or from latent codes of real samples."""
+"""Augmentation methods, one file each: they generate the candidates that the filters judge."""

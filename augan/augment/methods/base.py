@@ -1,4 +1,4 @@
-"""Protocol of the augmentation methods, which generate the candidates of a class in chunks.
+"""Interface of the augmentation methods, which generate the candidates of a class in chunks.
 
 A candidate is a generated sample that may still be rejected. Candidate i of a class depends only on
 the class, the seed and i: neither on the number of samples that are requested nor on which other
@@ -30,8 +30,8 @@ class Candidates:
     sources: list[list[str]] = field(default_factory=lambda: [[]] * CHUNK_SIZE)
 
 
-class AugmentationMethod(Protocol):
-    """Interface of an augmentation method, which generates the candidates of a class."""
+class CandidateGenerator(Protocol):
+    """Augmentation method that is ready to generate the candidates of any class."""
 
     def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
         """Return one chunk of candidates of a class; equal arguments give equal candidates.

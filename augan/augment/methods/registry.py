@@ -1,70 +1,111 @@
 """Registry of the augmentation methods by their names on the command line.
 
-A `MethodFactory` builds a method from the generator and the training data, which may be None.
+A file of this package declares a method, and registers a function or class that builds the method:
+`(GeneratorSampler, TrainingReference or None) -> CandidateGenerator`. Names and descriptions are
+known without importing these files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from augan.augment.filters.filter import TrainingReference
-from augan.augment.methods.base import AugmentationMethod
-from augan.augment.methods.decoding import LatentDecoding, ResidualEditing, load_codes
-from augan.augment.methods.latent import LatentInterpolation, LatentTransfer
-from augan.augment.methods.prior import GeneratorSampler, PriorSampling
-from augan.bundle import bundle_errors
 from augan.exceptions import ConfigError
+from augan.registry import Registry
 
-MethodFactory = Callable[[GeneratorSampler, TrainingReference | None], AugmentationMethod]
-AUTO = "sample"  # the method that "auto" means
-
-
-def _prior_sampling(
-    sampler: GeneratorSampler, reference: TrainingReference | None
-) -> AugmentationMethod:
-    """Build the method "sample", which needs no training data."""
-    return PriorSampling(sampler)
+AUTO = "auto"  # the first method that suits the bundle
 
 
-def _latent_interpolation(
-    sampler: GeneratorSampler, reference: TrainingReference | None
-) -> AugmentationMethod:
-    """Build the method "interpolate"; BundleError if the bundle has no labeled latent codes."""
-    codes = load_codes(sampler.bundle, reference)
-    with bundle_errors(sampler.bundle, "latents"):
-        return LatentDecoding(sampler, LatentInterpolation(codes))
+@dataclass(frozen=True)
+class AugmentationMethod:
+    """Declaration of an augmentation method.
 
-
-def _latent_transfer(
-    sampler: GeneratorSampler, reference: TrainingReference | None
-) -> AugmentationMethod:
-    """Build the method "transfer": edits of real images, or decoded codes where images are missing.
-
-    Table rows are decoded, never edited, because categories cannot be added. BundleError if the
-    bundle has no latent codes with classes.
+    Attributes
+    ----------
+    name : str
+        Name on the command line, in the manifest and in reports.
+    description : str
+        Phrase that says what the samples are, such as "generated from random noise".
+    sample_types : tuple of {"image", "row"}
+        Samples that the method generates.
+    required_parts : tuple of str
+        Parts that the bundle needs besides a generator with classes, such as "latents"; see
+        `Bundle.has`.
+    min_class_size : int
+        Smallest number of training samples of a class.
+    uses_training_data : bool
+        Whether the training data is loaded for the method. The method must also work without the
+        data, which may no longer exist.
+    fallback : mapping of str to str
+        Type of sample -> clause that says what the method does if the training data is missing, for
+        a warning. Types without an entry give no warning.
+    training_stage : {"gan", "autoencoder"}
+        Stage that trains a bundle for the method in `GANOverSampler`. The autoencoder also gives
+        latent codes.
+    rank : int
+        Place in lists, and in the order in which "auto" tries the methods: the smallest is first.
     """
-    codes = load_codes(sampler.bundle, reference)
-    with bundle_errors(sampler.bundle, "latents"):
-        latent_sampler = LatentTransfer(codes)
-    if reference is None or not sampler.preprocessing.supports_residuals:
-        return LatentDecoding(sampler, latent_sampler)
-    return ResidualEditing(sampler, latent_sampler, reference)
+
+    name: str
+    description: str
+    sample_types: tuple[str, ...] = ("image", "row")
+    required_parts: tuple[str, ...] = ()
+    min_class_size: int = 0
+    uses_training_data: bool = False
+    fallback: Mapping[str, str] = field(default_factory=dict)
+    training_stage: str = "gan"
+    rank: int = 100
+
+    def suits(self, sample_type: str, has_part: Callable[[str], bool]) -> bool:
+        """Return whether the method generates a type of sample, with the parts of a bundle."""
+        return sample_type in self.sample_types and all(map(has_part, self.required_parts))
 
 
-AUGMENTATION_METHODS: dict[str, MethodFactory] = {
-    "sample": _prior_sampling,
-    "interpolate": _latent_interpolation,
-    "transfer": _latent_transfer,
-}
+AUGMENTATION_METHODS: Registry[AugmentationMethod, Callable[..., Any]] = Registry(
+    "augmentation method", AugmentationMethod, "augan.augment.methods"
+)
+
+
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods, ordered by rank."""
+    ordered = sorted(AUGMENTATION_METHODS, key=lambda method: method.rank)
+    return tuple(method.name for method in ordered)
 
 
 def check_method(name: str) -> None:
-    """Raise ConfigError unless a name is "auto" or a key of `AUGMENTATION_METHODS`."""
-    if name != "auto" and name not in AUGMENTATION_METHODS:
+    """Raise ConfigError unless a name is "auto" or the name of a method."""
+    if name != AUTO and name not in AUGMENTATION_METHODS:
         raise ConfigError(
-            f"unknown method '{name}'; choose `method` "
-            f"{' or '.join(['auto', *AUGMENTATION_METHODS])}"
+            f"unknown method '{name}'; choose `method` {' or '.join([AUTO, *method_names()])}"
         )
 
 
-def resolve_method(name: str) -> str:
-    """Return the name of an augmentation method; "auto" becomes "sample"."""
-    return AUTO if name == "auto" else name
+def resolve_method(
+    name: str, sample_type: str, has_part: Callable[[str], bool]
+) -> AugmentationMethod:
+    """Return the declaration of a method; "auto" is the first method that suits the bundle.
+
+    Parameters
+    ----------
+    name : str
+        Name of a method, or "auto".
+    sample_type : {"image", "row"}
+        Samples of the bundle.
+    has_part : callable
+        Function that returns whether the bundle has a part: `Bundle.has`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such method, or the method does not generate this type of sample.
+    """
+    check_method(name)
+    if name == AUTO:
+        declared = map(AUGMENTATION_METHODS.get, method_names())
+        return next(method for method in declared if method.suits(sample_type, has_part))
+    method = AUGMENTATION_METHODS.get(name)
+    if sample_type not in method.sample_types:
+        raise ConfigError(
+            f"the method {name} generates {' and '.join(method.sample_types)}s only, but the "
+            f"samples of this bundle are {sample_type}s; choose another `method`"
+        )
+    return method

@@ -1,6 +1,6 @@
 """GAN arms of an evaluation of augmentation, one for each augmentation method."""
 
-from augan.augment.methods.registry import AUGMENTATION_METHODS
+from augan.augment.methods.registry import method_names
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.evaluation.augmentation.subsets import LabelSubset
@@ -56,4 +56,4 @@ def gan_arms(
     steps: int | None = None, config: Config | None = None, base: str = "oversampling"
 ) -> tuple[GanArm, ...]:
     """Return a GAN arm for each registered augmentation method; see `gan_arm`."""
-    return tuple(gan_arm(method, steps, config, base) for method in AUGMENTATION_METHODS)
+    return tuple(gan_arm(method, steps, config, base) for method in method_names())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.evaluation.augmentation.result import AugmentationGain, format_points
 from augan.io.layout import PREVIEW_FILE, REPORT_FILE
 from augan.report.html.base import (
@@ -22,13 +23,6 @@ from augan.report.html.base import (
 )
 from augan.report.html.charts import strip_plot
 from augan.report.text import format_secondary_gains
-
-_METHODS = {
-    "sample": "generated from noise",
-    "interpolate": "generated between the latent codes of two real images of the class",
-    "transfer": "real images, changed by the difference between two others; each resembles the "
-    "image that it is made from",
-}
 
 
 def write_augmentation_evaluation_page(result: AugmentationGain) -> Path:
@@ -147,9 +141,10 @@ def _preview(summary: Mapping[str, Any]) -> str:
         return ""
     with Image.open(path) as image:
         grid = np.asarray(image)
+    method = AUGMENTATION_METHODS.describe().get(summary["settings"]["gan"], "")
     about = (
         "The first repeat, a row for each class: real images on the left, synthetic images on the "
-        f"right ({escape(_METHODS.get(summary['settings']['gan'], ''))})."
+        f"right ({escape(method)})."
     )
     alt = "real and synthetic images of each class"
     return section("Images", about, f'<img class="sheet" alt="{alt}" src="{data_uri(grid)}">')

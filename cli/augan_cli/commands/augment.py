@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
     FormatOption,
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from augan.bundle import Bundle
     from augan.parallel.sharding import Shard
 
+
+def _describe_methods() -> str:
+    """Return the names and descriptions of all augmentation methods, for the help."""
+    described = AUGMENTATION_METHODS.describe()
+    return ", ".join(f"{name} ({described[name]})" for name in method_names())
+
+
 _Classes = Annotated[
     list[str] | None,
     typer.Option("--class", help="Name or number of a class; may be repeated."),
@@ -42,9 +50,7 @@ _BalanceTo = Annotated[
 ]
 _AugmentationMethod = Annotated[
     str,
-    typer.Option(
-        "--method", help="Method: sample (noise), interpolate, transfer (between images), or auto."
-    ),
+    typer.Option("--method", help=f"Method: auto, {_describe_methods()}."),
 ]
 _Transform = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from augan.augment.filters.filter import TrainingReference
+from augan.augment.training_reference import TrainingReference
 
 
 class TestTrainingReference:

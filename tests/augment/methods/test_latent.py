@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from augan.augment.methods import latent
-from augan.augment.methods.latent import (
-    NUM_NEIGHBORS,
-    TRANSFER_FRACTION,
-    LatentCodes,
-    LatentInterpolation,
-    LatentTransfer,
-)
+from augan.augment.methods import interpolation as interpolation_module
+from augan.augment.methods.interpolation import NUM_NEIGHBORS, LatentInterpolation
+from augan.augment.methods.latent import LatentCodes
+from augan.augment.methods.transfer import TRANSFER_FRACTION, LatentTransfer
 from augan.exceptions import DataError
 
 
@@ -21,7 +17,7 @@ class TestLatentSMOTE:
     def test_sample_lies_between_two_near_codes_of_the_class(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(latent, "NOISE_STD", 0.0)
+        monkeypatch.setattr(interpolation_module, "NOISE_STD", 0.0)
         interpolation = LatentInterpolation(
             LatentCodes(self.latents, self.labels, [str(i) for i in range(40)])
         )
@@ -43,7 +39,7 @@ class TestLatentSMOTE:
     def test_sample_adds_noise(self, monkeypatch: pytest.MonkeyPatch) -> None:
         interpolation = LatentInterpolation(LatentCodes(self.latents, self.labels, [""] * 40))
         with_noise = interpolation.sample(1, 500, seed=5, chunk_index=0).latents
-        monkeypatch.setattr(latent, "NOISE_STD", 0.0)
+        monkeypatch.setattr(interpolation_module, "NOISE_STD", 0.0)
         noise = with_noise - interpolation.sample(1, 500, seed=5, chunk_index=0).latents
         assert noise.std() == pytest.approx(0.6, rel=0.05)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from augan.augment.generator import NOISE_BLOCK_SIZE, GeneratorSampler
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler, PriorSampling
+from augan.augment.methods.prior import PriorSampling
 from augan.bundle import Bundle
 from augan.exceptions import BundleError
 from tests._helpers import with_data
