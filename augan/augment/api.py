@@ -34,6 +34,7 @@ from augan.data.modalities.registry import sample_type_of
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
+from augan.progress import Progress
 from augan.training.signals import StopSignal, stop_on_signals
 
 
@@ -86,10 +87,6 @@ class AugmentationResult:
         return summary
 
 
-def ignore_progress(class_name: str, accepted: int, requested: int) -> None:
-    """Accept the arguments of a `ProgressCallback` and do nothing; the default callback."""
-
-
 def augment_folder(
     bundle: Bundle,
     request: AugmentRequest,
@@ -97,7 +94,7 @@ def augment_folder(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = ignore_progress,
+    verbose: int = 1,
 ) -> AugmentationResult:
     """Generate images or table rows of chosen classes and write accepted samples to a folder.
 
@@ -125,9 +122,8 @@ def augment_folder(
     scheduler : str or None
         Address of a Dask scheduler, instead of `workers`. The workers of the scheduler must see the
         bundle and the training data at the same paths.
-    on_accepted : callable
-        Called after each chunk of candidates with the class name, the number of accepted samples
-        and the number of requested samples.
+    verbose : int
+        0: no progress is shown on standard error.
 
     Returns
     -------
@@ -161,15 +157,13 @@ def augment_folder(
     job = AugmentJob.resolve(bundle, request, out)
     check_replaceable(job.out.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
-        return run_job(
-            job, lambda worker: partial(executor.map, generate_chunk, worker), on_accepted
-        )
+        return run_job(job, lambda worker: partial(executor.map, generate_chunk, worker), verbose)
 
 
 def run_job(
     job: AugmentJob,
     chunk_generator: Callable[[CandidateWorker], ChunkGenerator],
-    on_accepted: ProgressCallback = ignore_progress,
+    verbose: int = 1,
 ) -> AugmentationResult:
     """Generate, filter and write the samples of a job, in a locked temporary folder.
 
@@ -183,9 +177,8 @@ def run_job(
         Function of this process's `CandidateWorker` that returns a `ChunkGenerator`. The
         `ChunkGenerator` turns chunk requests into chunks of candidates, in this process or in
         others.
-    on_accepted : callable
-        Called after each chunk with the class name, the number of accepted samples and the number
-        of requested samples.
+    verbose : int
+        0: no progress is shown on standard error.
 
     Returns
     -------
@@ -206,7 +199,10 @@ def run_job(
         threadpool_limits(1, user_api="blas"),
     ):
         worker = job.create_worker()
-        return _write_folder(tmp_dir, job, worker, chunk_generator(worker), stop, on_accepted)
+        with Progress(verbose) as progress:
+            return _write_folder(
+                tmp_dir, job, worker, chunk_generator(worker), stop, progress.on_accepted
+            )
 
 
 def _write_folder(
@@ -283,6 +279,7 @@ def generate_folder(
     *,
     seed: int = 0,
     format: str | None = None,
+    verbose: int = 1,
 ) -> AugmentationResult:
     """Write `n` random samples of a generator to a folder, without filters.
 
@@ -302,6 +299,8 @@ def generate_folder(
         Seed of all samples. The same seed and index give the same image or row, whatever `n`.
     format : str or None
         "png" or "npz" for images, "csv" for table rows. None: "png" or "csv".
+    verbose : int
+        0: no progress is shown on standard error.
 
     Returns
     -------
@@ -325,7 +324,7 @@ def generate_folder(
     sampler = GeneratorSampler(bundle)
     class_names = sampler.class_names if sampler.conditional else []
     rows: list[ManifestRow] = []
-    with atomic_folder(target, unmanaged_files) as tmp_dir:
+    with atomic_folder(target, unmanaged_files) as tmp_dir, Progress(verbose) as progress:
         writer = open_writer(
             format, tmp_dir, sampler.preprocessing, class_names=class_names, seed=seed
         )
@@ -337,6 +336,7 @@ def generate_folder(
                 ManifestRow(file, name, int(index), UNCHECKED)
                 for file, name, index in zip(files, names, indices)
             ]
+            progress.on_accepted("generated", len(rows), n)
         writer.close()
         header = ManifestHeader.from_bundle(bundle, seed, "sample", "none")
         write_manifest(tmp_dir, rows, header)

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.api import AugmentationResult, ignore_progress, run_job
+from augan.augment.api import AugmentationResult, run_job
 from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.generation import ProgressCallback
 from augan.augment.job import AugmentJob
@@ -26,6 +26,7 @@ from augan.bundle.reference import BundleRef
 from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Job, Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
+from augan.progress import Progress
 
 _COMMAND = "augment"  # names the command in the job of a shard
 _BUNDLE_PATH = "model path"  # key of the job that holds the path of the bundle
@@ -39,7 +40,7 @@ def augment_shard(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = ignore_progress,
+    verbose: int = 1,
 ) -> Path:
     """Generate one share of the candidates of a job, for `merge_augmentation`.
 
@@ -56,11 +57,8 @@ def augment_shard(
     out : path or None
         Folder of the shard. None: a folder next to the bundle, named after the complete job and the
         shard.
-    workers, scheduler
+    workers, scheduler, verbose
         See `augan.augment_folder`.
-    on_accepted : callable
-        Called after each chunk with the class name, the number of accepted candidates (at most the
-        share), and the share of the class.
 
     Returns
     -------
@@ -79,6 +77,7 @@ def augment_shard(
     with (
         shard_folder(target, shard, _describe(job, worker)) as writer,
         open_executor(workers, scheduler) as executor,
+        Progress(verbose) as progress,
     ):
         class_names = job.sampler.class_names
         for index, num_samples in job.counts.items():
@@ -86,7 +85,7 @@ def augment_shard(
             stats = AcceptanceStats(class_names[index], num_samples, len(class_names))
             share = -(-num_samples // shard.count)
             with closing(_requested_chunks(writer, executor, worker, requests)) as chunks:
-                _write_share(stats, share, chunks, writer, on_accepted)
+                _write_share(stats, share, chunks, writer, progress.on_accepted)
     return target
 
 
@@ -96,7 +95,7 @@ def merge_augmentation(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = ignore_progress,
+    verbose: int = 1,
 ) -> AugmentationResult:
     """Merge the shards of a job into the folder that one `augan.augment_folder` would write.
 
@@ -112,9 +111,8 @@ def merge_augmentation(
         this process.
     scheduler : str or None
         Address of a Dask scheduler, instead of `workers`.
-    on_accepted : callable
-        Called after each chunk with the class name, the number of accepted samples and the number
-        of requested samples.
+    verbose : int
+        0: no progress is shown on standard error.
 
     Returns
     -------
@@ -136,7 +134,7 @@ def merge_augmentation(
     shards.check_job(_describe_bundle(bundle))
     with open_executor(workers, scheduler) as executor:
         return run_job(
-            job, lambda worker: partial(_merged_chunks, shards, executor, worker), on_accepted
+            job, lambda worker: partial(_merged_chunks, shards, executor, worker), verbose
         )
 
 

@@ -112,7 +112,7 @@ def make_job(job: str, folder: Path, number: int, executor: Executor) -> Callabl
     def augment() -> None:
         request = AugmentRequest(names, -(-number // len(names)), filtered=False)
         augmentation = AugmentJob.resolve(bundle, request, out)
-        run_job(augmentation, lambda worker: partial(executor.map, generate_chunk, worker))
+        run_job(augmentation, lambda worker: partial(executor.map, generate_chunk, worker), 0)
 
     worker = (
         CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)

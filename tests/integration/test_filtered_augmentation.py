@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan import AugmentRequest, augment_folder, load_dataset, train
-from augan.augment.api import ignore_progress
 from augan.augment.filters.acceptance import generator_warnings
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
 from augan.augment.filters.filter import CandidateFilter
@@ -390,7 +389,7 @@ class TestInterruption:
             ResumeLog(tmp_path, {}),
             seed=0,
             stop=lambda: None,
-            on_accepted=ignore_progress,
+            on_accepted=lambda class_name, accepted, requested: None,
         )
         stats = sampler.sample_class(0, 3, "down")
         assert (stats.generated, stats.accepted) == (8, 3)

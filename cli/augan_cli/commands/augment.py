@@ -123,18 +123,9 @@ def _augment(
 ) -> None:
     """Write all samples of the request, show the progress, and print the result."""
     from augan.augment.api import augment_folder
-    from augan.progress import Progress
     from augan_cli.output import print_augmentation
 
-    with Progress() as progress:
-        result = augment_folder(
-            bundle,
-            request,
-            out,
-            workers=workers,
-            scheduler=scheduler,
-            on_accepted=progress.on_accepted,
-        )
+    result = augment_folder(bundle, request, out, workers=workers, scheduler=scheduler)
     print_augmentation(result, as_json)
 
 
@@ -149,17 +140,7 @@ def _augment_shard(
 ) -> None:
     """Write the samples of one shard of the request, and print how to merge the shards."""
     from augan.augment.sharded import augment_shard
-    from augan.progress import Progress
     from augan_cli.output import print_shard
 
-    with Progress() as progress:
-        folder = augment_shard(
-            bundle,
-            request,
-            shard,
-            out,
-            workers=workers,
-            scheduler=scheduler,
-            on_accepted=progress.on_accepted,
-        )
+    folder = augment_shard(bundle, request, shard, out, workers=workers, scheduler=scheduler)
     print_shard(shard, folder, as_json)

@@ -59,11 +59,7 @@ def _merge_augmentation(
 ) -> None:
     """Merge the shards of an augmentation into its result, and print the result."""
     from augan.augment.sharded import merge_augmentation
-    from augan.progress import Progress
     from augan_cli.output import print_augmentation
 
-    with Progress() as progress:
-        result = merge_augmentation(
-            shards, out, workers=workers, scheduler=scheduler, on_accepted=progress.on_accepted
-        )
+    result = merge_augmentation(shards, out, workers=workers, scheduler=scheduler)
     print_augmentation(result, as_json)
