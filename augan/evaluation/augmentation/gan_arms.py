@@ -24,7 +24,7 @@ def gan_arm(
     Parameters
     ----------
     method : str
-        Name of the augmentation method, a key of `AUGMENTATION_METHODS`; also the name of the arm.
+        Name of the augmentation method in `AUGMENTATION_METHODS`; also the name of the arm.
     steps : int or None
         Training steps of the GAN or autoencoder. None: the number in `config`, or else the default
         of `GANOverSampler`.

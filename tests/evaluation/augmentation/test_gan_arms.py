@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from augan.augment.methods.registry import AUGMENTATION_METHODS
+from augan.augment.methods.registry import method_names
 from augan.config import Config
 from augan.evaluation.augmentation.arms import ARMS
 from augan.evaluation.augmentation.classifiers import logistic
@@ -13,7 +13,7 @@ from augan.evaluation.augmentation.synthetic import DEFAULT_PER_CLASS
 from tests.evaluation.augmentation._helpers import scale
 
 
-@pytest.mark.parametrize("method", AUGMENTATION_METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_gan_arms_generate_as_many_images_as_pixel_transfer(method, pool, subset):
     balanced = sample_subset(pool, SubsetSpec(labels_per_class=6), 0, 0)
     for labels, counts in (
@@ -26,7 +26,7 @@ def test_gan_arms_generate_as_many_images_as_pixel_transfer(method, pool, subset
         assert {label: int(control[label]) for label in counts} == counts
 
 
-@pytest.mark.parametrize("method", AUGMENTATION_METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_gan_arms_ignore_the_time_limit_of_the_config(method, subset):
     config = Config().override(["training.max_minutes=5", "generator.width=4"])
     settings = gan_arm(method, None, config).make_sampler(subset).config
@@ -36,5 +36,5 @@ def test_gan_arms_ignore_the_time_limit_of_the_config(method, subset):
 
 def test_there_is_a_gan_arm_for_every_augmentation_method():
     arms = gan_arms(7, base="consistency")
-    assert [arm.name for arm in arms] == list(AUGMENTATION_METHODS)
+    assert [arm.name for arm in arms] == list(method_names())
     assert {arm.base for arm in arms} == {"consistency"}
