@@ -26,9 +26,8 @@ from augan.augment.generator import GeneratorSampler
 from augan.augment.job import resolve_counts
 from augan.augment.manifest import ChunkRecord, ResumeLog
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.latent import LatentBatch, LatentCodes
+from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
 from augan.augment.methods.registry import AUGMENTATION_METHODS
-from augan.augment.methods.transfer import LatentTransfer
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.augment.training_reference import load_training_reference
 from augan.augment.worker import CandidateWorker, generate_chunk

@@ -8,7 +8,8 @@ Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE.
 import numpy as np
 
 from augan.augment.generator import GeneratorSampler
-from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentDecoding, load_codes
+from augan.augment.methods.decoding import LatentDecoding, load_codes
+from augan.augment.methods.latent import LatentBatch, LatentCodes
 from augan.augment.methods.registry import AUGMENTATION_METHODS, AugmentationMethod
 from augan.augment.training_reference import TrainingReference
 from augan.bundle import bundle_errors

@@ -1,4 +1,12 @@
-"""Latent codes of the training samples, and candidates decoded from new codes."""
+"""Latent codes of the training samples, and new codes that are moved as other codes differ.
+
+`LatentTransfer` is here rather than in `transfer.py`, because the evaluation also applies it to
+pixels, without any network.
+
+References
+----------
+Schwartz et al. (2018), Delta-encoder.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from augan.augment.generator import GeneratorSampler
-from augan.augment.methods.base import CHUNK_SIZE, Candidates
-from augan.augment.training_reference import TrainingReference
-from augan.bundle import Bundle, bundle_errors
-from augan.exceptions import BundleError
+from augan.exceptions import DataError
+from augan.seeding import child_rng
+
+TRANSFER_FRACTION = 0.6  # of a difference of codes; the full difference often changes the class
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,50 +80,52 @@ class LatentSampler(Protocol):
         """
 
 
-def load_codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCodes:
-    """Return the latent codes of the training samples, with classes, from a bundle.
+class LatentTransfer:
+    """Sampler of codes of a class, moved by the difference between two codes of another class.
+
+    The other class is a random class of at least half the size of the largest class. The idea is
+    that of the Delta-encoder (Schwartz et al. 2018): variation within a class applies to other
+    classes too.
 
     Parameters
     ----------
-    bundle : Bundle
-    reference : TrainingReference or None
-        Training data that names the samples. None: names are `row 0`, `row 1` and so on.
-
-    Raises
-    ------
-    BundleError
-        The bundle has no latent codes, or the codes have no classes.
+    codes : LatentCodes
+        Codes of the training samples.
     """
-    bundle.require("latents")
-    with bundle_errors(bundle, "latents"):
-        table = bundle.tables["latents"]
-        if "labels" not in table:
-            raise BundleError(
-                f"{bundle.path or 'this bundle'} has latent codes without classes; train again, or "
-                "choose `method='sample'`"
+
+    def __init__(self, codes: LatentCodes) -> None:
+        self.latents, self.names = codes.latents, codes.names
+        self.labels = np.asarray(codes.labels)
+        sizes = np.bincount(self.labels)
+        # Only large classes: a small class would give the same few differences again and again.
+        self._donor_classes = np.flatnonzero(sizes >= max(2, sizes.max() / 2))
+
+    def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
+        """Return `count` moved codes of a class; see `LatentSampler.sample`.
+
+        Raises
+        ------
+        DataError
+            The class has no training sample, or no other class is large enough.
+        """
+        members = np.flatnonzero(self.labels == class_index)
+        donor_classes = self._donor_classes[self._donor_classes != class_index]
+        if not len(members) or not len(donor_classes):
+            raise DataError(
+                f"method transfer needs a training sample of class number {class_index} and "
+                f"another class that is large enough, but there are {len(members)} samples and "
+                f"{len(donor_classes)} such classes; add samples, or choose "
+                "`method='sample'`"
             )
-        rows = table["indices"]
-        names = [f"row {row}" if reference is None else reference.names[row] for row in rows]
-        return LatentCodes(table["latents"], table["labels"], names)
-
-
-class LatentDecoding:
-    """Generator of candidates that samples new latent codes and decodes them with the generator.
-
-    Parameters
-    ----------
-    sampler : GeneratorSampler
-        The generator.
-    latent_sampler : LatentSampler
-        Sampler of the new codes.
-    """
-
-    def __init__(self, sampler: GeneratorSampler, latent_sampler: LatentSampler) -> None:
-        self.sampler, self.latent_sampler = sampler, latent_sampler
-
-    def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
-        """Return one chunk of decoded candidates of a class; see `CandidateGenerator.generate`."""
-        with bundle_errors(self.sampler.bundle, "latents"):
-            batch = self.latent_sampler.sample(class_index, CHUNK_SIZE, seed, chunk_index)
-        samples = self.sampler.decode(batch.latents, np.full(CHUNK_SIZE, class_index))
-        return Candidates(samples, batch.sources)
+        rng = child_rng(seed, "transfer", class_index, "chunk", chunk_index)
+        base = members[rng.integers(len(members), size=count)]
+        donors = rng.choice(donor_classes, size=count)
+        pairs = np.empty((2, count), np.int64)
+        for donor in donor_classes:
+            positions = np.flatnonzero(donors == donor)
+            rows = np.flatnonzero(self.labels == donor)
+            pairs[:, positions] = rows[rng.integers(len(rows), size=(2, len(positions)))]
+        difference = self.latents[pairs[0]] - self.latents[pairs[1]]
+        latents = self.latents[base] + TRANSFER_FRACTION * difference
+        sources = [[self.names[i] for i in indices] for indices in zip(base, *pairs)]
+        return LatentBatch(latents.astype(np.float32), base, sources)

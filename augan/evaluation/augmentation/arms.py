@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augan.augment.methods.latent import LatentCodes
-from augan.augment.methods.transfer import LatentTransfer
+from augan.augment.methods.latent import LatentCodes, LatentTransfer
 from augan.data.splits import evenly_spaced
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import missing_counts

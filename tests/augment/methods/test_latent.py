@@ -5,8 +5,7 @@ import pytest
 
 from augan.augment.methods import interpolation as interpolation_module
 from augan.augment.methods.interpolation import NUM_NEIGHBORS, LatentInterpolation
-from augan.augment.methods.latent import LatentCodes
-from augan.augment.methods.transfer import TRANSFER_FRACTION, LatentTransfer
+from augan.augment.methods.latent import TRANSFER_FRACTION, LatentCodes, LatentTransfer
 from augan.exceptions import DataError
 
 
