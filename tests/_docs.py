@@ -8,10 +8,11 @@ import numpy as np
 from typer.testing import CliRunner
 
 from augan.io.images import write_png
+from augan.registry import Registry
 from augan_cli.main import app
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 PLANS = ("basic", "premium")
 IMAGES = {
@@ -31,6 +32,30 @@ def blocks(page: Path, kind: str) -> list[str]:
     text = page.read_text(encoding="utf-8")
     matches = re.findall(rf"^( *)```{kind}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
     return [re.sub(f"(?m)^{indent}", "", block) for indent, block in matches]
+
+
+def run_worked_example(title: str, registry: Registry) -> tuple[str, ...]:
+    """Run the first Python block of a section of CONTRIBUTING, as if it were a new file of augan.
+
+    Parameters
+    ----------
+    title : str
+        Title of the section, such as "... a loss".
+    registry : Registry
+        The registry that the block adds entries to; use `Registry.temporary` around the call.
+
+    Returns
+    -------
+    tuple of str
+        Names of the entries that the block registers; at least one.
+    """
+    section = CONTRIBUTING.read_text(encoding="utf-8").split(f"\n### {title}\n")[1]
+    code = section.split("\n### ")[0].split("```python\n")[1].split("```")[0]
+    before = registry.names()
+    exec(compile(code, f"CONTRIBUTING: {title}", "exec"), {"__name__": "worked_example"})
+    names = tuple(name for name in registry.names() if name not in before)
+    assert names, f"the example of '{title}' registers nothing"
+    return names
 
 
 def commands(page: Path) -> list[str]:

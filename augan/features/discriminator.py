@@ -35,7 +35,7 @@ class PooledFeatures:
     def __init__(self, discriminator: keras.Model) -> None:
         self.blocks = feature_blocks(discriminator)
         self.sample_shape: tuple[int, ...] = self.blocks.input_shape[1:]
-        self.shapes = [_pooled_shape(shape[1:]) for shape in self.blocks.output_shape]
+        self.shapes = [_pooled_shape(block.shape[1:]) for block in self.blocks.outputs]
         self.sizes = [math.prod(shape) for shape in self.shapes]
 
     def __call__(self, samples: Tensor) -> Tensor:

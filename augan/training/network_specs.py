@@ -105,7 +105,7 @@ class NetworkSpecs:
         """
         blocks = feature_blocks(discriminator)
         if role == "transformation_head":
-            inputs = math.prod(blocks.output_shape[-1][1:])
+            inputs = math.prod(blocks.outputs[-1].shape[1:])
         else:
             inputs = sum(concat_channels(blocks))
         architecture = default_architecture(role, self.preprocessing.sample_type).name

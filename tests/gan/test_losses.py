@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from augan.choices import LOSSES
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.exceptions import ConfigError
 from augan.gan import tf
+from augan.training.budget import TrainingBudget
+from augan.training.config_rules import check_rules
+from augan.training.defaults import resolve_defaults
+from augan.training.trainer import TrainingData, train_stages
+from tests._docs import run_worked_example
 
 # Loss, logits of real, logits of fake, the discriminator's loss, the generator's loss.
 ROWS = [
@@ -75,12 +83,14 @@ def test_gradients(name, of_real, of_fake, of_generator):
     np.testing.assert_allclose(np.ravel(gradients), [of_real, of_fake, of_generator], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
-def test_the_discriminators_loss_is_a_mean_over_the_batch(name):
+# ---------------------------------------------------------------- contract of every loss
+
+
+def check_the_discriminators_loss_is_a_mean_over_the_batch(loss):
     real, fake = logits([0.3, -2.0, 1.4]), logits([0.1, 0.9, -0.4])
     doubled = [tf.concat([x, x], axis=0) for x in (real, fake)]
-    loss = LOSSES.load(name)
     one, two = loss.discriminator(real, fake), loss.discriminator(*doubled)
+    assert one.shape == ()
     assert float(one) == pytest.approx(float(two), rel=1e-6)
     # The generator's loss is not: each logit has its own.
     np.testing.assert_array_equal(
@@ -88,17 +98,83 @@ def test_the_discriminators_loss_is_a_mean_over_the_batch(name):
     )
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
-def test_gradients_are_finite_for_extreme_logits(name):
+def check_values_and_gradients_are_finite_for_extreme_logits(loss):
     values = tf.Variable([[-1e4], [1e4], [0.0]])
     with tf.GradientTape(persistent=True) as tape:
-        losses = [
-            LOSSES.load(name).discriminator(values, values),
-            LOSSES.load(name).generator(values),
-        ]
-    for loss in losses:
-        assert np.isfinite(loss).all()
-        assert np.isfinite(tape.gradient(loss, values).numpy()).all()
+        losses = [loss.discriminator(values, values), loss.generator(values)]
+    for value in losses:
+        assert np.isfinite(value).all()
+        assert np.isfinite(tape.gradient(value, values).numpy()).all()
+
+
+def check_signs_of_the_gradients(loss):
+    """The discriminator parts real from generated logits; the generator raises its logits."""
+    real, fake = tf.Variable([[0.5]]), tf.Variable([[0.5]])
+    with tf.GradientTape(persistent=True) as tape:
+        d_loss, g_loss = loss.discriminator(real, fake), loss.generator(fake)
+    assert tape.gradient(d_loss, real)[0, 0] < 0 < tape.gradient(d_loss, fake)[0, 0]
+    assert tape.gradient(g_loss, fake)[0, 0] < 0
+    right = float(loss.discriminator(logits([0.9]), logits([-0.9])))
+    wrong = float(loss.discriminator(logits([-0.9]), logits([0.9])))
+    assert right < wrong
+    assert np.all(loss.generator(logits([0.9])) < loss.generator(logits([-0.9])))
+
+
+def check_the_boundary_is_the_best_logit_of_an_undecided_discriminator(loss):
+    """Equal logits for real and generated samples cost least at the decision boundary."""
+    values = np.linspace(-3, 3, 25)
+    costs = [float(loss.discriminator(logits([x]), logits([x]))) for x in values]
+    boundary = loss.boundary_logit(logits([0.0]), logits([0.0]))
+    at_boundary = float(loss.discriminator(logits([boundary]), logits([boundary])))
+    assert at_boundary <= min(costs) + 1e-6
+
+
+def check_swapped_targets_swap_the_samples(loss):
+    real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0, 0.7])
+    swapped = loss.discriminator(real, fake, real_targets=0.0, fake_targets=1.0)
+    assert float(swapped) == pytest.approx(float(loss.discriminator(fake, real)), rel=1e-6)
+    # One of the three only: its loss alone is that of a generated image.
+    share = np.float32([[1], [0], [1]])
+    one = loss.discriminator(real, fake, real_targets=share)
+    by_hand = [
+        float(loss.real(real[0, 0])),
+        float(loss.fake(real[1, 0])),
+        float(loss.real(real[2, 0])),
+    ]
+    rest = float(tf.reduce_mean(loss.fake(fake)))
+    assert float(one) == pytest.approx(np.mean(by_hand) + rest, rel=1e-6)
+
+
+CHECKS = (
+    check_the_discriminators_loss_is_a_mean_over_the_batch,
+    check_values_and_gradients_are_finite_for_extreme_logits,
+    check_signs_of_the_gradients,
+    check_the_boundary_is_the_best_logit_of_an_undecided_discriminator,
+    check_swapped_targets_swap_the_samples,
+)
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[6:])
+def test_contract(check, name):
+    check(LOSSES.load(name))
+
+
+def test_the_worked_example_passes_and_trains():
+    """The loss of CONTRIBUTING: the battery, then a training that names it in the settings."""
+    with LOSSES.temporary():
+        (name,) = run_worked_example("... a loss", LOSSES)
+        for check in CHECKS:
+            check(LOSSES.load(name))
+        images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+        settings = [f"gan.loss={name}", "gan.architecture=mlp", "training.batch_size=8"]
+        config, preprocessing = resolve_defaults(Config().override(settings), from_arrays(images))
+        data = TrainingData(images, None, 0, preprocessing)
+        assert train_stages(config, data, ["gan"], TrainingBudget(2)).steps == {"gan": 2}
+        with pytest.raises(ConfigError, match=f"label smoothing or noise with .*{name}"):
+            check_rules(config.override("gan.label_noise=0.1"))
+    with pytest.raises(ConfigError, match=r"gan\.loss: input should be"):
+        Config().override(settings)
 
 
 # Loss, share of real of the real sample and of the generated one, logits 2 and -1, the loss.
@@ -131,36 +207,6 @@ def test_label_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
     on_real = -(1 - smoothing) * np.log(chance) - smoothing * np.log(1 - chance)
     on_fake = -np.log(1 - 1 / (1 + np.exp(-np.float64(fake))))
     assert float(d_loss) == pytest.approx(on_real.mean() + on_fake.mean(), rel=1e-6)
-
-
-@pytest.mark.parametrize("name", LOSSES.names())
-def test_swapped_targets_swap_the_samples(name):
-    real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0, 0.7])
-    loss = LOSSES.load(name)
-    swapped = loss.discriminator(real, fake, real_targets=0.0, fake_targets=1.0)
-    assert float(swapped) == pytest.approx(float(loss.discriminator(fake, real)), rel=1e-6)
-    # One of the three only: its loss alone is that of a generated image.
-    share = np.float32([[1], [0], [1]])
-    one = loss.discriminator(real, fake, real_targets=share)
-    by_hand = [
-        float(loss.real(real[0, 0])),
-        float(loss.fake(real[1, 0])),
-        float(loss.real(real[2, 0])),
-    ]
-    rest = float(tf.reduce_mean(loss.fake(fake)))
-    assert float(one) == pytest.approx(np.mean(by_hand) + rest, rel=1e-6)
-
-
-def test_loss_is_larger_for_wrong_logits():
-    # The sign of each loss: D gains by parting the two, G by raising its own logit.
-    for name in LOSSES.names():
-        loss = LOSSES.load(name)
-        right = float(loss.discriminator(logits([0.9]), logits([-0.9])))
-        wrong = float(loss.discriminator(logits([-0.9]), logits([0.9])))
-        assert right < wrong, name
-        assert float(loss.generator(logits([0.9]))[0, 0]) < float(
-            loss.generator(logits([-0.9]))[0, 0]
-        )
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ import pytest
 
 from augan.choices import REGULARIZERS
 from augan.config import Config
+from augan.exceptions import ConfigError
 from augan.gan import tf
 from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network, network_spec
 from augan.gan.regularizers import gradient_penalty, r1
+from augan.training.config_rules import check_rules
+from tests._docs import run_worked_example
 
 SEED = tf.constant([1, 2])
 SHAPE = (2, 2, 1)
@@ -40,6 +43,76 @@ def test_every_regularizer_has_a_row_of_constants():
         "r1": (r1, 0.1, 16),
         "wgan_gp": (gradient_penalty, 10.0, 1),
     }
+
+
+# ---------------------------------------------------------------- contract of every regularizer
+
+
+def check_a_penalty_is_a_finite_scalar_and_a_function_of_its_seed(penalty, entry):
+    real, fake = images(5), images(5, 1)
+    for discriminator in (linear(tf.constant(W)), quadratic(3.0), linear(tf.constant(0 * W))):
+        value, again = (penalty(discriminator, real, fake, SEED) for _ in range(2))
+        assert value.shape == ()
+        assert 0 <= float(value) < np.inf
+        assert float(value) == float(again)
+
+
+def check_a_penalty_is_a_mean_over_the_batch(penalty, entry):
+    real, fake = images(5), images(5, 1)
+    doubled = [tf.concat([batch, batch], axis=0) for batch in (real, fake)]
+    slope = linear(tf.constant(W))
+    one, two = penalty(slope, real, fake, SEED), penalty(slope, *doubled, SEED)
+    assert float(one) == pytest.approx(float(two), rel=1e-5)
+
+
+def check_the_minimum_of_a_penalty(penalty, entry):
+    """The best slope is 1 for a penalty that bounds the slope, else 0; steeper costs more."""
+    real, fake, unit = images(5), images(5, 1), tf.constant(W) / SQUARE**0.5
+    slopes = np.arange(0, 3.25, 0.25)
+    costs = [float(penalty(linear(slope * unit), real, fake, SEED)) for slope in slopes]
+    assert slopes[int(np.argmin(costs))] == (1.0 if entry.is_lipschitz else 0.0)
+    assert min(costs) == pytest.approx(0, abs=1e-6)
+    assert np.all(np.diff(costs[4:]) > 0)
+
+
+def check_the_gradient_of_a_penalty_flattens_a_steep_discriminator(penalty, entry):
+    weights = tf.Variable(W)
+    for steepness in (1.0, 1e-12):  # also where the slope vanishes, the gradient is finite
+        with tf.GradientTape() as tape:
+            value = penalty(linear(steepness * weights), images(5), images(5, 1), SEED)
+        gradient = tape.gradient(value, weights).numpy()
+        assert np.isfinite(gradient).all()
+        assert steepness < 1 or np.sum(gradient * W) > 0
+
+
+CHECKS = (
+    check_a_penalty_is_a_finite_scalar_and_a_function_of_its_seed,
+    check_a_penalty_is_a_mean_over_the_batch,
+    check_the_minimum_of_a_penalty,
+    check_the_gradient_of_a_penalty_flattens_a_steep_discriminator,
+)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS.names())
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__[6:])
+def test_contract(check, name):
+    check(REGULARIZERS.load(name), REGULARIZERS.get(name))
+
+
+def test_the_worked_example_passes_and_trains():
+    """The regularizer of CONTRIBUTING: the battery, then a training that names it in settings."""
+    with REGULARIZERS.temporary():
+        (name,) = run_worked_example("... a regularizer", REGULARIZERS)
+        for check in CHECKS:
+            check(REGULARIZERS.load(name), REGULARIZERS.get(name))
+        weights, plain = judge_after(0, gan__regularizer=name), judge_after(0)
+        assert np.isfinite(weights).all()
+        assert not np.array_equal(weights, plain)
+        config = Config().replace(gan__regularizer=name, discriminator__norm="batch")
+        with pytest.raises(ConfigError, match=f"gan.regularizer={name} with discriminator.norm"):
+            check_rules(config)
+    with pytest.raises(ConfigError, match=r"gan\.regularizer: input should be"):
+        Config().replace(gan__regularizer=name)
 
 
 def test_penalties_of_a_linear_discriminator():

@@ -67,7 +67,7 @@ def concat_channels(blocks: keras.Model) -> list[int]:
 
     `blocks` is a model whose outputs are all blocks, see `feature_blocks`.
     """
-    return [shape[-1] for shape in blocks.output_shape[_FIRST_BLOCK : _LAST_BLOCK + 1]]
+    return [block.shape[-1] for block in blocks.outputs[_FIRST_BLOCK : _LAST_BLOCK + 1]]
 
 
 def fully_convolutional(discriminator: keras.Model) -> keras.Model:

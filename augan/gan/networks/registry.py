@@ -39,7 +39,8 @@ def build_network(
     spec : mapping
         The result of `network_spec`.
     dtype : {"float32", "bfloat16"}
-        Type in which layers compute. Weights and the network's outputs are always float32.
+        Type in which layers compute. Weights, and the outputs of generators and discriminators, are
+        always float32.
     max_variable_size : int or None
         Largest number of values of one variable, for specs from untrusted files. A larger variable
         is an error and is never allocated. None: no limit.
@@ -54,10 +55,14 @@ def build_network(
         available = ", ".join(f"{entry.name} {r}" for entry in ARCHITECTURES for r in entry.roles)
         raise ConfigError(f"there is no network '{name} {role}'; available: {available}")
     builder = ARCHITECTURES.load(name)[role]
+    smallest = ARCHITECTURES.get(name).min_size
     try:
         arguments = dict(spec.get("arguments", {}))
+        shape = tuple(arguments.pop("image_shape"))
+        if len(shape) == 3 and min(shape[:2]) < smallest:
+            raise ValueError(f"images need at least {smallest} pixels a side, got {min(shape[:2])}")
         with limit_size(max_variable_size), _dtype_policy(dtype):
-            return builder(tuple(arguments.pop("image_shape")), **arguments)
+            return builder(shape, **arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the {name} {role} cannot be built: {error}") from error
 
