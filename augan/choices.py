@@ -185,25 +185,32 @@ def default_architecture(role: str, sample_type: str) -> Architecture:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a setting whose value is one of some names, as `Literal` with names found late.
+    """Annotation of a setting whose value is the name of an entry of a registry.
 
     The names are read when a value is checked, so entries that were registered after the import of
     the configuration are legal values. Errors have the wording of `Literal`.
 
     Parameters
     ----------
-    names : callable
-        Returns the legal names, such as `LOSSES.names`.
+    registry : Registry
+        Registry of the entries.
+    accepts : callable
+        Declaration -> whether the entry is a value of the setting; by default every entry is.
     more : tuple of str
-        Legal names before them, such as "none".
+        Legal values that are no entries, such as "none".
     """
 
-    names: Callable[[], tuple[str, ...]]
+    registry: Registry[Any, Any]
+    accepts: Callable[[Any], bool] = lambda entry: True
     more: tuple[str, ...] = ()
+
+    def entries(self) -> list[Any]:
+        """Return the declarations of the entries that are values of the setting."""
+        return [entry for entry in self.registry if self.accepts(entry)]
 
     def values(self) -> tuple[str, ...]:
         """Return all legal values."""
-        return (*self.more, *self.names())
+        return (*self.more, *(entry.name for entry in self.entries()))
 
     def _checked(self, value: Any) -> str:
         """Return a legal value; raise the error of `Literal` for others."""

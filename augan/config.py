@@ -14,12 +14,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augan.choices import (
+    ARCHITECTURES,
     CORRUPTIONS,
     DIFFAUGMENT_POLICIES,
     LOSSES,
     REGULARIZERS,
     OneOf,
-    gan_architectures,
 )
 from augan.exceptions import ConfigError
 
@@ -43,6 +43,7 @@ _PYYAML_ERRORS = (
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 ImageSize = Literal[8, 16, 32, 64, 128]
+Norm = Literal["none", "batch", "layer", "spectral"]
 Task = Literal["auto", "generate", "detect", "both"]
 DetectionMethodName = Literal["auto", "features", "fanogan", "anogan"]
 TransformName = Literal[
@@ -70,12 +71,12 @@ class GanSection(Section):
     """Settings of the adversarial training that concern both networks (`gan`)."""
 
     # None: the architecture that declares itself the default of images, or of rows of a table
-    architecture: Annotated[str, OneOf(gan_architectures)] | None = None
-    loss: Annotated[str, OneOf(LOSSES.names)] | None = None
+    architecture: Annotated[str, OneOf(ARCHITECTURES, lambda entry: entry.is_gan)] | None = None
+    loss: Annotated[str, OneOf(LOSSES)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # target of real images: 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # fraction of swapped real/fake labels
     # Regularizer of the discriminator; None: r1 for tables, else none
-    regularizer: Annotated[str, OneOf(REGULARIZERS.names, ("none",))] | None = None
+    regularizer: Annotated[str, OneOf(REGULARIZERS, more=("none",))] | None = None
     regularizer_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
     # Discriminator updates between two applications; None: as in its paper, or 1 for tables
     regularizer_interval: Count | None = None
@@ -83,9 +84,9 @@ class GanSection(Section):
     unrolled_learning_rate: Annotated[float, Field(gt=0)] = 0.05  # SGD of the unrolled steps
     latent_dim: Count | None = None  # None: 64, fewer for narrow tables
     latent_prior: Literal["normal", "uniform"] = "normal"
-    diffaug: tuple[Annotated[str, OneOf(DIFFAUGMENT_POLICIES.names)], ...] | None = None
+    diffaug: tuple[Annotated[str, OneOf(DIFFAUGMENT_POLICIES)], ...] | None = None
     # Corrupted real images that the discriminator learns to reject (Sinha et al. 2021).
-    negative_augmentations: tuple[Annotated[str, OneOf(CORRUPTIONS.names)], ...] | None = None
+    negative_augmentations: tuple[Annotated[str, OneOf(CORRUPTIONS)], ...] | None = None
     # Whether the discriminator also learns to classify rotations, shifts and stretches.
     self_supervision: bool | None = None
     # Training steps for one step of the generator; the steps between train the discriminator only.
@@ -119,7 +120,7 @@ class DiscriminatorSection(Section):
     """Settings of the discriminator and its optimizer (`discriminator`)."""
 
     width: Count = 32  # channels of the first block
-    norm: Literal["none", "batch", "layer", "spectral"] | None = None
+    norm: Norm | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_clip: Annotated[float, Field(gt=0)] | None = None  # largest absolute value of a weight
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one training step

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.bundle import read_weights
-from augan.choices import LOSSES, REGULARIZERS
+from augan.choices import ARCHITECTURES, LOSSES, REGULARIZERS, Architecture
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
@@ -19,6 +19,7 @@ from augan.training.budget import TrainingBudget
 from augan.training.config_rules import check_rules, config_rules
 from augan.training.defaults import resolve_defaults
 from augan.training.loop import TrainingSession
+from augan.training.stages.base import STAGES
 from augan.training.trainer import TrainingData, train_stages
 from tools.docs import config_reference
 
@@ -189,6 +190,49 @@ def test_readme_of_configs_contains_every_rule():
     for name, paper in papers.items():
         (row,) = [line for line in page.splitlines() if f"({name}.yaml)" in line]
         assert paper in row
+
+
+def test_readme_of_configs_describes_every_value_and_stage():
+    page = config_reference.PAGE.read_text(encoding="utf-8")
+    assert set(config_reference.choices()) >= {
+        "gan.architecture",
+        "gan.loss",
+        "gan.regularizer",
+        "gan.diffaug",
+        "gan.negative_augmentations",
+    }
+    for loss in LOSSES:
+        assert f"| `gan.loss` | `{loss.name}` | {loss.description} | {loss.paper} |" in page
+    for stage in STAGES:
+        assert f"| {stage.name} | {stage.description} |" in page
+
+
+def test_an_architecture_is_refused_settings_that_it_does_not_take():
+    with ARCHITECTURES.temporary():
+        ARCHITECTURES.register(
+            Architecture(
+                "plain",
+                description="neither normalization nor dropout",
+                roles=("generator", "discriminator"),
+                min_size=32,
+            ),
+            {},
+        )
+        images = np.zeros((40, 32, 32, 1), np.uint8)
+        images[:, ::2] = np.arange(40)[:, None, None, None]
+        plain = Config().replace(gan__architecture="plain", gan__self_supervision=False)
+        config, _ = resolve_defaults(plain, from_arrays(images))
+        assert config.discriminator.norm == "none"
+        for change, fix in {
+            "discriminator.norm=layer": "discriminator.norm=none",
+            "discriminator.dropout=0.5": "discriminator.dropout=0",
+            "gan.localization_head=true": "gan.localization_head=false",
+            "data.size=8": "data.size=32",
+        }.items():
+            with pytest.raises(ConfigError, match=f"with .*plain|plain with .*; nearest.*{fix}"):
+                check_rules(config.override([change, "gan.diffaug=[]"]))
+        with pytest.raises(ConfigError, match=r"gan.architecture=dcgan.* or plain on a table"):
+            check_rules(config, "row")
 
 
 def test_legal_and_illegal_combinations(combinations):

@@ -1,14 +1,19 @@
-"""Generator of `configs/README.md`: configuration files and refused combinations of settings.
+"""Generator of `configs/README.md`: configuration files, values and refused combinations.
 
     python -m tools.docs.config_reference
 
-The descriptions are the comments at the top of the files. The rules come from the code.
+The descriptions of files are the comments at the top of the files. The values, the stages and the
+rules come from the registries and the rules in the code.
 """
 
 import re
 from pathlib import Path
+from typing import get_args
 
+from augan.choices import OneOf
+from augan.config import Config
 from augan.training.config_rules import format_rules
+from augan.training.stages.base import STAGES
 
 PAGE = Path(__file__).parents[2] / "configs" / "README.md"
 COMMAND = "python -m tools.docs.config_reference"
@@ -27,6 +32,20 @@ Every file is a complete configuration: training works without further settings.
 
 {variants}
 
+## Values of settings
+
+The names that these settings take. A script that registers an entry of its own (see
+[CONTRIBUTING.md](../CONTRIBUTING.md)) can use its name, too.
+
+{choices}
+
+## Training stages
+
+The task and the data decide which stages a training has. `steps` are the steps of a stage for each
+step of the GAN.
+
+{stages}
+
 ## Refused combinations
 
 augan refuses these combinations of settings before the training, and names the smallest change that
@@ -38,7 +57,47 @@ works. After this change, another row of the table may apply.
 
 def page() -> str:
     """Return the text of the page."""
-    return _TEXT.format(command=COMMAND, variants=variants_table(), rules=format_rules())
+    return _TEXT.format(
+        command=COMMAND,
+        variants=variants_table(),
+        choices=choices_table(),
+        stages=stages_table(),
+        rules=format_rules(),
+    )
+
+
+def choices_table() -> str:
+    """Return a Markdown table of the values of all settings that name an entry of a registry."""
+    rows = ["| setting | value | meaning | paper |", "|---|---|---|---|"]
+    for setting, choice in choices().items():
+        rows += [f"| `{setting}` | `{value}` | | |" for value in choice.more]
+        for entry in choice.entries():
+            paper = getattr(entry, "paper", "")
+            rows.append(f"| `{setting}` | `{entry.name}` | {entry.description} | {paper} |")
+    return "\n".join(rows)
+
+
+def choices() -> dict[str, OneOf]:
+    """Return the settings that name an entry of a registry, in the order of the configuration."""
+    found = {}
+    for name, section in Config.model_fields.items():
+        for key, field in getattr(section.annotation, "model_fields", {}).items():
+            parts = [field.annotation, *field.metadata]
+            for part in parts:
+                parts += [*get_args(part), *getattr(part, "__metadata__", ())]
+                if isinstance(part, OneOf):
+                    found[f"{name}.{key}"] = part
+    return found
+
+
+def stages_table() -> str:
+    """Return a Markdown table of the training stages."""
+    rows = ["| stage | meaning | networks | steps | settings |", "|---|---|---|---|---|"]
+    for stage in STAGES:
+        networks, steps = ", ".join(stage.makes), f"{stage.share.steps:g}"
+        section = f"`{stage.section}`" if stage.section else ""
+        rows.append(f"| {stage.name} | {stage.description} | {networks} | {steps} | {section} |")
+    return "\n".join(rows)
 
 
 def variants_table() -> str:

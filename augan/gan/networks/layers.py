@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import tensorflow as tf
 from keras import layers
 
+from augan.config import Norm
 from augan.gan import distribution
 from augan.gan.networks.fast_conv import Conv2D, conv_same
 from augan.gan.tensorflow import Tensor
@@ -19,7 +20,7 @@ from augan.seeding import child_seed
 Initializer = Callable[..., Any]  # shape -> values
 Backbone = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
 
-NORMS = ("none", "batch", "layer", "spectral")
+NORMS: tuple[str, ...] = get_args(Norm)
 # Momentum of the generator's moving statistics, which are updated once a step. With Keras' default
 # of 0.99 they lag so far behind the weights that images after 300 steps look worse than they are.
 GENERATOR_MOMENTUM = 0.98
