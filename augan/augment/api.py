@@ -26,6 +26,7 @@ from augan.augment.manifest import (
     unmanaged_files,
     write_manifest,
 )
+from augan.augment.methods.registry import PRIOR_SAMPLING
 from augan.augment.request import AugmentRequest, check_count
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
@@ -50,6 +51,8 @@ class AugmentationResult:
         Number of images or table rows written, over all classes.
     classes : tuple of str
         Names of the classes in the folder; empty for a generator without classes.
+    method : str
+        Name of the augmentation method, see `augan.augment.methods.registry`.
     preview : PreviewImages or None
         The first images of the first classes; None for table rows.
     sample_type : {"image", "row"}
@@ -64,6 +67,7 @@ class AugmentationResult:
     out: Path
     num_samples: int
     classes: tuple[str, ...]
+    method: str
     preview: PreviewImages | None
     sample_type: str = "image"
     format: str = "png"
@@ -79,6 +83,7 @@ class AugmentationResult:
             "out": str(self.out),
             "num_samples": self.num_samples,
             "classes": list(self.classes),
+            "method": self.method,
             "format": self.format,
         }
         if self.acceptance:
@@ -246,6 +251,7 @@ def _write_folder(
         job.out,
         len(sampler.rows),
         tuple(stats.class_name for stats in acceptance),
+        header.method,
         writer.preview(),
         preprocessing.sample_type,
         job.format,
@@ -338,12 +344,13 @@ def generate_folder(
             ]
             progress.on_accepted("generated", len(rows), n)
         writer.close()
-        header = ManifestHeader.from_bundle(bundle, seed, "sample", "none")
+        header = ManifestHeader.from_bundle(bundle, seed, PRIOR_SAMPLING, "none")
         write_manifest(tmp_dir, rows, header)
     return AugmentationResult(
         target,
         len(rows),
         tuple(class_names),
+        header.method,
         writer.preview(),
         sample_type,
         format,

@@ -97,10 +97,7 @@ def name_options(text: str, command: Callable[..., None]) -> str:
 
 
 def _options(parameter: inspect.Parameter) -> list[str]:
-    """Return the names of a parameter on the command line: `--x`, and `--no-x` of a switch.
-
-    An argument without an option has none.
-    """
+    """Return the names of a parameter on the command line: `--x` and `--no-x`, or `X`."""
     for info in getattr(parameter.annotation, "__metadata__", ()):
         if isinstance(info, typer.models.OptionInfo):
             # In an annotation, typer keeps the first declared name as the default.
@@ -108,6 +105,8 @@ def _options(parameter: inspect.Parameter) -> list[str]:
             texts = [text for text in declared if isinstance(text, str)]
             names = [name for text in texts for name in text.split("/")]
             return names or [f"--{parameter.name.replace('_', '-')}"]
+        if isinstance(info, typer.models.ArgumentInfo):
+            return [parameter.name.upper()]
     return []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from augan.bundle import Bundle, save_bundle
 from augan_cli.commands.augment import augment_command
+from augan_cli.commands.merge import merge_command
 from augan_cli.errors import name_options
 from tests.cli._helpers import (
     add_run,
@@ -175,3 +176,8 @@ def test_debug_prints_the_traceback(tmp_path: Path) -> None:
 )
 def test_messages_name_the_options_of_the_command(message: str, expected: str) -> None:
     assert name_options(message, augment_command) == expected
+
+
+def test_messages_name_the_arguments_of_the_command() -> None:
+    message = "name a new folder as `out`, not one of `shards`"
+    assert name_options(message, merge_command) == "name a new folder as OUT, not one of SHARDS"

@@ -209,6 +209,7 @@ def test_augmentation_page_contains_the_acceptance(
     assert f"The first of each class, a row each: 3, {SPECIAL_NAME}." in page.text
     cells = [SPECIAL_NAME, "12", "12", "12"]
     assert "".join(cells) in page.text
+    assert "sample: generated from random noise" in page.text
     assert str(augmentation.out) not in page.text  # equal samples have equal folders
     assert len(page.every("img")) == 1
 

@@ -13,6 +13,7 @@ from augan.exceptions import ConfigError
 from augan.registry import Registry
 
 AUTO = "auto"  # the first method that suits the bundle
+PRIOR_SAMPLING = "sample"  # the method that needs no classes, which `augan generate` uses
 
 
 @dataclass(frozen=True)

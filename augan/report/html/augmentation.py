@@ -7,6 +7,7 @@ import numpy as np
 
 from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REJECTION_REASONS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.data.dataset import plural
 from augan.io.images import image_grid
 from augan.io.layout import FIRST_IMAGES_SUFFIX, MANIFEST_FILE, REPORT_FILE, SUMMARY_FILE
@@ -136,4 +137,11 @@ def _acceptance(result: AugmentationResult) -> str:
 
 def _settings(result: AugmentationResult) -> str:
     """Return the section of settings, as HTML."""
-    return settings_section({"file format": result.format, "origin of each sample": MANIFEST_FILE})
+    description = AUGMENTATION_METHODS.describe().get(result.method, "")
+    return settings_section(
+        {
+            "method": f"{result.method}: {description}",
+            "file format": result.format,
+            "origin of each sample": MANIFEST_FILE,
+        }
+    )

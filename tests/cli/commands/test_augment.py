@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle
 from tests.cli._helpers import Augan, add_run, assert_error, invoke, only_object, read_table, tree
 
@@ -25,6 +26,13 @@ def test_augment_writes_images_of_one_class(augan: Augan, digits_bundle: Bundle)
     moved = augan(*unfiltered, "--out", "moved", "--transform", "shift")
     assert moved.exit_code == 0
     assert {row["transform"] for row in read_table(Path("moved/manifest.csv"))} == {"shift"}
+
+
+def test_help_describes_every_method() -> None:
+    result = invoke("augment", "--help")
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stdout).split())
+    for name, description in AUGMENTATION_METHODS.describe().items():
+        assert f"{name} ({description})" in text
 
 
 def test_augment_several_classes_and_balance(augan: Augan, digits_bundle: Bundle) -> None:
