@@ -115,7 +115,7 @@ def resumable_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None
         partial.mkdir(parents=True, exist_ok=True)
         descriptor = lock_folder(
             partial,
-            f"another process is writing {target}; wait for it, or name another folder with --out",
+            f"another process is writing {target}; wait for it, or name another folder with `out`",
         )
         for incomplete in partial.rglob(".*.part"):
             incomplete.unlink()  # a process was writing this file when it died
@@ -178,17 +178,17 @@ def check_replaceable(target: Path, unmanaged: UnmanagedFiles | None = None) -> 
         `target` is a file, a link that leads nowhere, or a folder with unmanaged files.
     """
     if target.is_symlink() and not target.exists():
-        raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
+        raise DataError(f"{target} is a link that leads nowhere; name a new folder with `out`")
     if not target.exists():
         return
     if not target.is_dir():
-        raise DataError(f"{target} is a file; name a folder with --out")
+        raise DataError(f"{target} is a file; name a folder with `out`")
     names = sorted(_names(target)) if unmanaged is None else unmanaged(target)
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise DataError(
             f"{target} holds other files, which would be lost: {', '.join(names[:3])}{more}; name "
-            "a new folder with --out"
+            "a new folder with `out`"
         )
 
 
@@ -277,7 +277,7 @@ def _check_target(target: str | Path, unmanaged: UnmanagedFiles | None) -> Path:
     """
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
-        raise DataError(f"{target} is the current folder; name a new folder with --out")
+        raise DataError(f"{target} is the current folder; name a new folder with `out`")
     clear_leftovers(target)
     check_replaceable(target, unmanaged)
     return target
@@ -360,7 +360,7 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
     """Return the DataError for a target that cannot be written, with the reason of the system."""
     return DataError(
         f"cannot write {target}: {error.strerror or error}; free some space, or name another "
-        "folder with --out"
+        "folder with `out`"
     )
 
 
