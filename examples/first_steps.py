@@ -26,11 +26,11 @@ def main() -> None:
         folder = Path(name)
         settings = Config().override(["training.steps=600"])  # fewer than the default
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
-        fidelity = bundle.metrics["fidelity"]
+        fidelity = bundle.metrics.fidelity
         print(
-            f"trained on {bundle.data['num_samples']} digits; kernel distance of generated and "
-            f"real digits {fidelity['kernel_distance']:.3f}, before training "
-            f"{fidelity['untrained_kernel_distance']:.3f}"
+            f"trained on {bundle.data.num_samples} digits; kernel distance of generated and "
+            f"real digits {fidelity.kernel_distance:.3f}, before training "
+            f"{fidelity.untrained_kernel_distance:.3f}"
         )
 
         augmented = augment_folder(bundle, AugmentRequest("3", n=200))

@@ -50,7 +50,7 @@ def main() -> None:
             make_folders(photos, new)
         settings = Config().override(["task=both", "training.steps=600"])
         bundle = train(settings, load_dataset(photos), out=Path(name, "run"))
-        print("classes:", dict(zip(bundle.data["class_names"], bundle.data["class_counts"])))
+        print("classes:", dict(zip(bundle.data.class_names, bundle.data.class_counts)))
 
         augmented = augment_folder(bundle, AugmentRequest(balance=True))
         for stats in augmented.acceptance:

@@ -3,10 +3,13 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, DatasetInfo
+from augan.config import Config
+from augan.data.modalities.images import ImagePreprocessing
 from augan.io.images import write_png
 from augan.io.layout import MANIFEST_FILE
 
@@ -36,6 +39,27 @@ def write_images(folder: Path, images: np.ndarray, names: list[str] | None = Non
     return folder
 
 
-def with_data(bundle: Bundle, **changes: object) -> Bundle:
+def make_bundle(**parts: Any) -> Bundle:
+    """Return a small valid bundle with the given parts."""
+    defaults = {
+        "config": Config(),
+        "data": DatasetInfo("none", 0),
+        "preprocessing": ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
+    }
+    return Bundle(**(defaults | parts))
+
+
+def with_detector(bundle: Bundle, **changes: Any) -> Bundle:
+    """Return the bundle with a changed detector section."""
+    return replace(bundle, detector=replace(bundle.require_detector(), **changes))
+
+
+def with_method(bundle: Bundle, **changes: Any) -> Bundle:
+    """Return the bundle with changes of its default detection method."""
+    first, *others = bundle.require_detector().methods
+    return with_detector(bundle, methods=(replace(first, **changes), *others))
+
+
+def with_data(bundle: Bundle, **changes: Any) -> Bundle:
     """Return the bundle with another description of its training data."""
-    return replace(bundle, data={**bundle.data, **changes})
+    return replace(bundle, data=replace(bundle.data, **changes))

@@ -31,7 +31,6 @@ from augan.augment.request import AugmentRequest, check_count
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
-from augan.data.modalities.registry import sample_type_of
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
@@ -324,7 +323,7 @@ def generate_folder(
     """
     bundle.require("generator")  # all options are checked before a network is built
     target = default_out(bundle, out, f"generate-n{check_count(n, 'n')}-seed{seed}")
-    sample_type = sample_type_of(bundle.preprocessing)
+    sample_type = bundle.preprocessing.sample_type
     format = resolve_format(format, sample_type)
     check_replaceable(target.absolute(), unmanaged_files)
     sampler = GeneratorSampler(bundle)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from augan.bundle import Bundle, bundle_errors, restore_network
-from augan.data.modalities.registry import restore_preprocessing
 from augan.seeding import child_rng
 
 NOISE_BLOCK_SIZE = 512  # latent codes of one child seed; a multiple of the size of a chunk
@@ -25,7 +24,7 @@ class GeneratorSampler:
     ----------
     preprocessing : Preprocessing
         Preprocessing of the bundle, which converts samples to their original form.
-    class_names : list of str
+    class_names : tuple of str
         Names of the classes of the training data; may be empty.
     conditional : bool
         Whether the generator takes a class as input.
@@ -45,13 +44,13 @@ class GeneratorSampler:
 
         bundle.require("generator")
         self.bundle = bundle
-        self.preprocessing = restore_preprocessing(bundle.preprocessing)
-        self.class_names: list[str] = bundle.data.get("class_names", [])
-        self._class_counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
+        self.preprocessing = bundle.preprocessing
+        self.class_names = bundle.data.class_names
+        self._class_counts = np.asarray(bundle.data.class_counts, np.float64)
         generator = restore_network(bundle, "generator")
         self.conditional = len(generator.inputs) > 1
         self.latent_dim = generator.inputs[0].shape[-1]
-        self.latent_prior = str(bundle.config.get("gan", {}).get("latent_prior", "normal"))
+        self.latent_prior = bundle.config.gan.latent_prior
         self._generate = BatchInference.from_model(generator)
 
     def decode(self, latents: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from augan.augment.worker import CandidateWorker
 from augan.augment.writers import check_transform_of, resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import as_class_names, plural, resolve_class
-from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import ConfigError, DataError
 
 MIN_FILTERED_CLASS_SIZE = 2  # training samples; else all candidates may be copies of one
@@ -81,18 +80,18 @@ class AugmentJob:
         """
         bundle.require("classes")
         counts = resolve_counts(bundle, request)
-        sample_type = sample_type_of(bundle.preprocessing)
+        sample_type = bundle.preprocessing.sample_type
         method = resolve_method(request.method, sample_type, bundle.has)
         for part in method.required_parts:
             bundle.require(part)
         _check_class_sizes(bundle, counts, method, request.filtered)
         transform = request.transform
         if transform is None:
-            transform = str(bundle.config.get("augment", {}).get("transform", "none"))
+            transform = bundle.config.augment.transform
             check_transform(transform)
         check_transform_of(sample_type, transform)
         format = resolve_format(request.format, sample_type)
-        class_names = [bundle.data["class_names"][index] for index in counts]
+        class_names = [bundle.data.class_names[index] for index in counts]
         not_default = [] if request.method == AUTO else [method.name]
         not_default += [] if transform == "none" else [transform]
         not_default += [] if request.filtered else ["unfiltered"]
@@ -163,17 +162,17 @@ def resolve_counts(bundle: Bundle, request: AugmentRequest) -> dict[int, int]:
     DataError
         A class does not exist.
     """
-    class_names = bundle.data["class_names"]
+    class_names = bundle.data.class_names
     names = as_class_names(request.classes)
     indices = list(dict.fromkeys(resolve_class(name, class_names) for name in names))
     if request.n is not None:
         return dict.fromkeys(indices, request.n)
-    sizes = [int(size) for size in bundle.data["class_counts"]]
+    sizes = bundle.data.class_counts
     target = max(sizes) if request.balance_to is None else request.balance_to
     missing = {index: target - sizes[index] for index in indices or range(len(sizes))}
     counts = {index: number for index, number in missing.items() if number > 0}
     if not counts:
-        samples = plural(sample_type_of(bundle.preprocessing))
+        samples = plural(bundle.preprocessing.sample_type)
         raise ConfigError(
             f"there is nothing to balance, because each of these classes has {target} real "
             f"{samples} or more; give a larger number with `balance_to`"
@@ -193,7 +192,7 @@ def _check_class_sizes(
     DataError
         A requested class has too few samples. Sizes that the bundle lacks are not checked.
     """
-    sizes, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
+    sizes, names = bundle.data.class_counts, bundle.data.class_names
     for index in counts:
         size = sizes[index] if index < len(sizes) else None
         if size is None:

@@ -64,7 +64,7 @@ class ManifestHeader:
         cls, bundle: Bundle, seed: int, method: str, transform: str
     ) -> "ManifestHeader":
         """Return the header for samples of a bundle, with the hashes of bundle and data."""
-        data = str(bundle.data.get("fingerprint") or "")[:HASH_DIGITS]
+        data = (bundle.data.fingerprint or "")[:HASH_DIGITS]
         return cls(seed, method, transform, bundle.bundle_id, data)
 
 

@@ -1,6 +1,7 @@
 """Over-sampler for imbalanced-learn, which generates the samples of minority classes with a GAN."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from augan.augment.generator import GeneratorSampler
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
 from augan.augment.training_reference import TrainingReference
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import Bundle, DatasetInfo, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.modalities.base import Preprocessing
@@ -315,23 +316,25 @@ def _train(
     deadline = compute_deadline(config.training.max_minutes, started)
     limits = TrainingBudget(config.training.steps, deadline)
     networks = train_stages(config, data, stages, limits, TrainingSession((progress,)))
-    bundle = Bundle(
-        config=config.to_dict(),
-        data={
-            "name": dataset.name,
-            "num_samples": len(dataset),
-            "class_names": list(dataset.class_names),
-            "class_counts": np.bincount(labels, minlength=dataset.num_classes).tolist(),
-        },
-        preprocessing=preprocessing.to_dict(),
-        networks=networks.for_bundle(),
-    )
+    latents = None
     if stage == "autoencoder":
         positions = np.arange(len(rows))
         codes = encode(
             networks.models["encoder"], prepared[rows], positions, preprocessing.normalize
         )
-        bundle.tables["latents"] = {**codes, "indices": rows, "labels": labels[rows]}
+        latents = replace(codes, indices=rows, labels=labels[rows])
+    bundle = Bundle(
+        config=config,
+        data=DatasetInfo(
+            name=dataset.name,
+            num_samples=len(dataset),
+            class_names=tuple(dataset.class_names),
+            class_counts=tuple(np.bincount(labels, minlength=dataset.num_classes).tolist()),
+        ),
+        preprocessing=preprocessing,
+        networks=networks.for_bundle(),
+        latents=latents,
+    )
     return bundle, TrainingReference(prepared, labels, dataset.names, rows, rows[:0])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.bundle import Bundle, bundle_errors
+from augan.bundle import Bundle
 from augan.data.modalities.base import Preprocessing
 from augan.data.splits import evenly_spaced
 from augan.training.training_data import TrainingDataNotFound, load_training_data
@@ -94,8 +94,6 @@ def load_training_reference(
 
     Raises
     ------
-    BundleError
-        The split in the bundle does not fit the data.
     DataError
         The data is not the data that the bundle was trained on, or cannot be read.
     """
@@ -103,14 +101,18 @@ def load_training_reference(
         found = load_training_data(bundle, preprocessing, training_data)
     except TrainingDataNotFound as gone:
         return None, str(gone)
-    dataset, more, split = found.samples.dataset, found.unlabeled, bundle.tables["split"]
+    dataset, more, splits = found.samples.dataset, found.unlabeled, found.splits
     labels = np.asarray(dataset.labels)
-    with bundle_errors(bundle, "split"):
-        train, held_out = split["train"], np.union1d(split["val"], split["calibration"])
-        labels[train], labels[held_out]  # IndexError if the split is of other data
+    held_out = np.union1d(splits.val, splits.calibration)
     unlabeled = None if more is None else more.pixels
     unlabeled_names = () if more is None else more.dataset.names
     reference = TrainingReference(
-        found.samples.pixels, labels, dataset.names, train, held_out, unlabeled, unlabeled_names
+        found.samples.pixels,
+        labels,
+        dataset.names,
+        splits.train,
+        held_out,
+        unlabeled,
+        unlabeled_names,
     )
     return reference, None

@@ -219,7 +219,7 @@ class CandidateWorkerSpec:
             sampler, self.method_name, self.filtered, self.training_data
         )
         if (worker.context.reference is not None) != self.has_training_data:
-            location = self.training_data or bundle.data.get("source")
+            location = self.training_data or bundle.data.source
             state = "lacks" if self.has_training_data else "has"
             raise DataError(
                 f"the worker on {platform.node()} {state} the training data at {location}, unlike "

@@ -23,16 +23,47 @@ version: earlier readers ignore the addition. The version rises when a new kind 
 (earlier readers refuse unknown member names) or when a key gets another name or meaning.
 """
 
-from augan.bundle.bundle import Bundle, Network, bundle_errors, current_versions
+from augan.bundle.bundle import Bundle, bundle_errors, current_versions
 from augan.bundle.io import inspect_bundle, load_bundle, parse_bundle, save_bundle
-from augan.bundle.sections import DatasetInfo, DetectorInfo, TrainingMetrics
+from augan.bundle.sections import (
+    BundleMetrics,
+    CalibrationSamples,
+    CalibrationScores,
+    ClassifierAccuracy,
+    DatasetInfo,
+    DetectorSection,
+    FidelityMetrics,
+    FittedMethod,
+    GanMetrics,
+    GeneratorFidelity,
+    Latents,
+    Network,
+    NetworkSpec,
+    PseudoLabelCounts,
+    Splits,
+    TrainingFailure,
+    TrainingMetrics,
+)
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
 __all__ = [
     "Bundle",
+    "BundleMetrics",
+    "CalibrationSamples",
+    "CalibrationScores",
+    "ClassifierAccuracy",
     "DatasetInfo",
-    "DetectorInfo",
+    "DetectorSection",
+    "FidelityMetrics",
+    "FittedMethod",
+    "GanMetrics",
+    "GeneratorFidelity",
+    "Latents",
     "Network",
+    "NetworkSpec",
+    "PseudoLabelCounts",
+    "Splits",
+    "TrainingFailure",
     "TrainingMetrics",
     "assign_weights",
     "bundle_errors",

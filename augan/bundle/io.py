@@ -11,21 +11,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from augan.bundle import serialization
 from augan.bundle.archive import REPLACE_HINT, Archive, Limits, atomic_file, write_zip
-from augan.bundle.bundle import (
+from augan.bundle.bundle import Bundle, current_versions
+from augan.bundle.members import (
     FORMAT,
     FORMAT_VERSION,
-    Bundle,
     check_members,
     content_hash,
-    current_versions,
     decode_members,
     encode_members,
     member_hashes,
 )
+from augan.bundle.sections import Section, split_arrays
 from augan.exceptions import BundleError
 from augan.io.hashing import sha256_bytes
 from augan.io.layout import BUNDLE_FILE
@@ -99,7 +97,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
     _check_writable(members, target)
     with atomic_file(target) as stream:
         write_zip(stream, members)
-    bundle.path = target
+    bundle.record_path(target)
     return target
 
 
@@ -119,8 +117,8 @@ def _check_writable(members: dict[str, bytes], target: Path) -> None:
             f"{target} would be oversized: {len(sizes)} members, together {total} bytes, the "
             f"largest {long_json[0] if long_json else largest}; at most {_LIMITS.count} members, "
             f"{_LIMITS.total} bytes, {_LIMITS.member} a member and "
-            f"{serialization.JSON_LIMIT} of JSON are saved; keep less in the tables or train a "
-            "smaller network"
+            f"{serialization.JSON_LIMIT} of JSON are saved; train a smaller "
+            "network, or without --store-latents"
         )
 
 
@@ -168,7 +166,7 @@ def load_with_manifest(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
         raise BundleError(
             f"{path} cannot be read: {error.strerror or error}; check its permissions and its disk"
         ) from error
-    bundle.path = file
+    bundle.record_path(file)
     return bundle, manifest
 
 
@@ -274,9 +272,7 @@ def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
             )
         return raw
 
-    bundle = decode_members(hashes, read, where)
-    bundle.created, bundle.versions = created, versions
-    return bundle
+    return decode_members(hashes, read, where, created, versions)
 
 
 def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
@@ -321,8 +317,8 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
     dict
         JSON-able: `path`, `id`, `sha256`, `format_version`, `versions`, `created`, `data`,
         `preprocessing`, `networks` (spec, parameters, arrays), `detector`, `calibration_size` (None
-        without a calibration), `tables` (shape and dtype of each array), `sizes` (bytes of each
-        member), `total_bytes` (of the file), `metrics`.
+        without a calibration), `arrays` (shape and dtype by section and path), `sizes` (bytes of
+        each member), `total_bytes` (of the file), `metrics`.
 
     Raises
     ------
@@ -331,13 +327,11 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     bundle, manifest = load_with_manifest(path)
     networks = {
-        name: {"spec": net.spec, "parameters": net.parameters, "arrays": len(net.weights)}
+        name: {"spec": net.spec.to_dict(), "parameters": net.parameters, "arrays": len(net.weights)}
         for name, net in bundle.networks.items()
     }
-    tables = {
-        name: {key: {"shape": list(a.shape), "dtype": str(a.dtype)} for key, a in table.items()}
-        for name, table in bundle.tables.items()
-    }
+    sections = {name: getattr(bundle, name) for name in ("splits", "latents", "detector")}
+    arrays = {name: _describe_arrays(section) for name, section in sections.items() if section}
     return {
         "path": str(bundle.path),
         "id": manifest.raw["sha256"][:12],
@@ -345,24 +339,25 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         "format_version": manifest.version,
         "versions": bundle.versions,
         "created": bundle.created,
-        "data": bundle.data,
-        "preprocessing": bundle.preprocessing,
+        "data": bundle.data.to_dict(),
+        "preprocessing": bundle.preprocessing.to_dict(),
         "networks": networks,
-        "detector": bundle.detector,
-        "calibration_size": _calibration_size(bundle.tables.get("calibration")),
-        "tables": tables,
+        "detector": None if bundle.detector is None else bundle.detector.to_dict(),
+        "calibration_size": _calibration_size(bundle),
+        "arrays": arrays,
         "sizes": manifest.sizes,
         "total_bytes": bundle.path.stat().st_size if bundle.path else 0,
-        "metrics": bundle.metrics,
+        "metrics": bundle.metrics.to_dict(),
     }
 
 
-def _calibration_size(table: dict[str, np.ndarray] | None) -> int | None:
-    """Return the number of samples in a calibration table, or None without a table.
+def _describe_arrays(section: Section) -> dict[str, Any]:
+    """Return the shape and the type of each array of a section, JSON-able, by path."""
+    _, arrays = split_arrays(section)
+    return {path: {"shape": list(a.shape), "dtype": str(a.dtype)} for path, a in arrays.items()}
 
-    The number is the length of the array "scores", or else of the longest array.
-    """
-    if not table:
-        return None
-    arrays = [table["scores"]] if "scores" in table else list(table.values())
-    return max((array.shape[0] for array in arrays if array.ndim), default=0)
+
+def _calibration_size(bundle: Bundle) -> int | None:
+    """Return the number of calibration samples of the default method; None if not calibrated."""
+    calibration = None if bundle.detector is None else bundle.detector.methods[0].calibration
+    return None if calibration is None else len(calibration.scores)

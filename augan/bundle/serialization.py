@@ -22,7 +22,7 @@ MEMBER_LIMIT = 1024**3
 JSON_LIMIT = 16 * 1024**2
 _HEADER_LIMIT = 16 * 1024**2
 _NPZ_LIMITS = Limits(member=MEMBER_LIMIT, total=MEMBER_LIMIT, count=256, ratio=1)
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
 _NUMBER = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]")
 _NUMBER_OR_TEXT = re.compile(_NUMBER.pattern + r"|<U[1-9]\d{0,5}")
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
@@ -34,7 +34,7 @@ _NPY_HEADER = re.compile(
 )
 
 
-def encode_json(value: Mapping[str, Any], where: str, *, null_for_nan: bool = False) -> bytes:
+def encode_json(value: Mapping[str, Any], where: str) -> bytes:
     """Encode a JSON section of a bundle: indented, with sorted keys, NumPy scalars as numbers.
 
     Parameters
@@ -43,20 +43,17 @@ def encode_json(value: Mapping[str, Any], where: str, *, null_for_nan: bool = Fa
         The section, with text keys.
     where : str
         Name of the section in error messages.
-    null_for_nan : bool
-        Whether a number that is not finite becomes null; False (default): such a number is an
-        error.
 
     Raises
     ------
     BundleError
         A value is not JSON: another type, a key that is not text, or a number that is not finite.
     """
-    text = json.dumps(_to_json(value, where, null_for_nan), indent=1, sort_keys=True)
+    text = json.dumps(_to_json(value, where), indent=1, sort_keys=True)
     return text.encode() + b"\n"
 
 
-def _to_json(value: Any, where: str, null_for_nan: bool) -> Any:
+def _to_json(value: Any, where: str) -> Any:
     """Return a nested value as plain Python types, see `encode_json`; tuples become lists."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -65,23 +62,19 @@ def _to_json(value: Any, where: str, null_for_nan: bool) -> Any:
     if isinstance(value, float):
         if math.isfinite(value):
             return value
-        if null_for_nan:
-            return None
         raise BundleError(
             f"{where} is {value}, which JSON cannot hold; use None or a finite number"
         )
     if isinstance(value, list | tuple):
-        return [_to_json(item, f"{where}[{i}]", null_for_nan) for i, item in enumerate(value)]
+        return [_to_json(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise BundleError(f"{where} has the key {key!r}, expected text; use str({key!r})")
-        return {
-            key: _to_json(item, f"{where}[{key!r}]", null_for_nan) for key, item in value.items()
-        }
+        return {key: _to_json(item, f"{where}[{key!r}]") for key, item in value.items()}
     raise BundleError(
         f"{where} is a {type(value).__name__}, expected JSON (text, numbers, lists, dicts); "
-        "convert the value, and put arrays into bundle.tables"
+        "convert the value, and an array needs a field of its own"
     )
 
 
@@ -214,7 +207,7 @@ def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
     for name, value in table.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise BundleError(
-                f"{where} has an array called {name!r}, expected letters, digits, '_', '.' and '-'"
+                f"{where} has an array called {name!r}, expected letters, digits and any of '_./-'"
             )
         stream = io.BytesIO()
         array = _as_array(value, f"{where}: {name}", _NUMBER_OR_TEXT)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle.bundle import Bundle, Network, bundle_errors
+from augan.bundle.bundle import Bundle, bundle_errors
+from augan.bundle.sections import Network
 from augan.exceptions import BundleError, ConfigError
 
 # The random state of a dropout layer belongs to a run, not to the network. Its path is numbered by
@@ -128,7 +129,7 @@ def restore_network(bundle: Bundle, name: str) -> Any:
     with bundle_errors(bundle, name):
         try:
             model = build_network(
-                network.spec, max_variable_size=max(network.parameters, MIN_SIZE_LIMIT)
+                network.spec.to_dict(), max_variable_size=max(network.parameters, MIN_SIZE_LIMIT)
             )
         except ConfigError as error:
             raise BundleError(f"{bundle.path or 'this bundle'}: {error}") from error

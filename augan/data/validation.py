@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from augan.exceptions import ConfigError, DataError
 
@@ -284,6 +283,8 @@ def check_seed(random_state: int | np.random.RandomState | None) -> int:
     if isinstance(random_state, int | np.integer):
         return int(random_state) % 2**31
     try:
+        from sklearn.utils import check_random_state  # takes a second to import
+
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError:
         raise ConfigError(

@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from augan.bundle import Bundle, bundle_errors, restore_network
+from augan.bundle import (
+    Bundle,
+    CalibrationSamples,
+    DetectorSection,
+    FittedMethod,
+    bundle_errors,
+    restore_network,
+)
 from augan.config import DetectSection
 from augan.data.modalities.base import PreparedSamples, Preprocessing
-from augan.data.modalities.registry import restore_preprocessing
 from augan.data.sequences import RaggedImages, join_like
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
@@ -35,15 +41,6 @@ def configured_methods(settings: DetectSection) -> tuple[str, ...]:
     The first, `detect.method`, becomes the default of the bundle; those of `detect.methods` follow.
     """
     return tuple(dict.fromkeys((settings.method, *settings.methods)))
-
-
-def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
-    """Return the names of the detection methods that a bundle contains; the first is the default.
-
-    The bundle must have a detector.
-    """
-    section = bundle.detector or {}
-    return (str(section.get("method")), *section.get("other_methods", ()))
 
 
 @dataclass
@@ -279,13 +276,11 @@ class Detector:
         BundleError
             If the bundle has no detector, not this one, or one that this version does not support.
         """
-        name = _resolve_method(bundle, method)
-        preprocessing = restore_preprocessing(bundle.preprocessing)
-        spec = get_method_spec(name, preprocessing)
+        stored = _find_method(bundle, method)
+        spec = get_method_spec(stored.name, bundle.preprocessing)
         with bundle_errors(bundle, "detector"):
-            state = bundle.tables[f"detector{_suffix(name, bundled_methods(bundle)[0])}"]
-            fitted = _build_method(bundle, spec).set_state(state)
-        return cls(fitted, preprocessing, *_read_calibrations(bundle, name), bundle)
+            fitted = _build_method(bundle, spec).set_state(stored.state)
+        return cls(fitted, bundle.preprocessing, *_restore_calibrations(stored), bundle)
 
 
 def load_calibrations(
@@ -311,89 +306,90 @@ def load_calibrations(
     BundleError
         If the bundle has no detector of this method, or the detector was never calibrated.
     """
-    calibration, map_calibration = _read_calibrations(bundle, _resolve_method(bundle, method))
+    calibration, map_calibration = _restore_calibrations(_find_method(bundle, method))
     if calibration is None:
         raise BundleError(NOT_CALIBRATED)
     return calibration, map_calibration
 
 
-def _resolve_method(bundle: Bundle, method: str | None) -> str:
-    """Return the name of a detection method of the bundle; None selects the default method.
+def _find_method(bundle: Bundle, name: str | None) -> FittedMethod:
+    """Return a fitted method of the bundle by name; None selects the default method.
 
     Raises
     ------
     BundleError
         If the bundle has no detector, or not this one, or this version does not have the method.
     """
-    bundle.require("detector")
-    available = bundled_methods(bundle)
-    name = available[0] if method is None else method
-    if name not in available:
+    detector = bundle.require_detector()
+    stored = next((m for m in detector.methods if name in (None, m.name)), None)
+    if stored is None:
         raise BundleError(
             f"{bundle.path or 'this bundle'} has no detector '{name}', only "
-            f"{', '.join(available)}; choose one of these, or train with --set "
+            f"{', '.join(detector.method_names)}; choose one of these, or train with --set "
             f"detect.methods=[{name}]"
         )
-    if name not in DETECTION_METHODS:
+    if stored.name not in DETECTION_METHODS:
         raise BundleError(
-            f"{bundle.path} was calibrated for the method '{name}', which this version of "
+            f"{bundle.path} was calibrated for the method '{stored.name}', which this version of "
             f"augan does not have; known methods: {', '.join(DETECTION_METHODS)}"
         )
-    return name
+    return stored
 
 
-def _read_calibrations(bundle: Bundle, name: str) -> tuple[Calibration | None, Calibration | None]:
-    """Return a method's calibrations of scores and of maps in a bundle, each None if missing."""
-    suffix = _suffix(name, bundled_methods(bundle)[0])
-    tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")]
+def _restore_calibrations(stored: FittedMethod) -> tuple[Calibration | None, Calibration | None]:
+    """Return a method's calibrations of scores and of maps, each None if not calibrated."""
     calibration, map_calibration = (
-        None if table is None else Calibration.from_arrays(table) for table in tables
+        None if scores is None else Calibration.from_section(scores)
+        for scores in (stored.calibration, stored.map_calibration)
     )
     return calibration, map_calibration
 
 
-def add_detectors(
-    bundle: Bundle, detectors: Sequence[Detector], trim_fraction: float = 0.0
-) -> None:
-    """Store fitted detectors and their calibrations in a bundle, replacing its detector section.
+def detector_section(
+    detectors: Sequence[Detector],
+    trim_fraction: float = 0.0,
+    calibrated_on: CalibrationSamples | None = None,
+    ignore_mask: np.ndarray | None = None,
+) -> DetectorSection:
+    """Return fitted detectors with their calibrations as the section of a bundle.
 
     Parameters
     ----------
-    bundle : Bundle
-        The bundle, changed in place.
     detectors : sequence of Detector
         One detector for each method; the first becomes the default.
     trim_fraction : float
         Share of samples that was removed as contaminated before the detectors were fitted and
         calibrated; 0.0: none.
+    calibrated_on : CalibrationSamples or None
+        The samples of a calibration after the training; None: calibrated in the training.
+    ignore_mask : ndarray of bool [H, W] or None
+        Pixels that were ignored in that calibration; None: none.
     """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
-    components = {
-        detector.method.name: [component.name for component in detector.method.components]
-        for detector in detectors
-    }
-    first = detectors[0].method.name
-    bundle.detector = {
-        "method": first,
-        "components": components.pop(first),
-        "other_methods": components,
-    }
-    bundle.detector |= {"trim_fraction": trim_fraction} if trim_fraction else {}
-    if isinstance(detectors[0].method, CrossConformalEnsemble):
-        bundle.detector["num_folds"] = len(detectors[0].method)
-    for detector in detectors:
-        suffix = _suffix(detector.method.name, first)
-        calibrations = {
-            "calibration": detector.calibration,
-            "map_calibration": detector.map_calibration,
-        }
-        bundle.tables[f"detector{suffix}"] = detector.method.get_state()
-        bundle.tables |= {
-            f"{name}{suffix}": calibration.to_arrays()
-            for name, calibration in calibrations.items()
-            if calibration
-        }
+    first = detectors[0].method
+    return DetectorSection(
+        methods=tuple(_store_method(detector) for detector in detectors),
+        trim_fraction=trim_fraction,
+        num_folds=len(first) if isinstance(first, CrossConformalEnsemble) else None,
+        calibrated_on=calibrated_on,
+        ignore_mask=ignore_mask,
+    )
+
+
+def _store_method(detector: Detector) -> FittedMethod:
+    """Return a fitted method with its calibrations in the form that a bundle stores."""
+    calibration, map_calibration = (
+        None if calibration is None else calibration.to_section()
+        for calibration in (detector.calibration, detector.map_calibration)
+    )
+    return FittedMethod(
+        name=detector.method.name,
+        components=tuple(component.name for component in detector.method.components),
+        state=detector.method.get_state(),
+        calibration=calibration,
+        map_calibration=map_calibration,
+    )
 
 
 def fold_network(role: str, fold: int) -> str:
@@ -425,14 +421,9 @@ def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
         ]
         return method_class({role: restore_network(bundle, network_name(role)) for role in roles})
 
-    num_folds = (bundle.detector or {}).get("num_folds")
-    if not num_folds:
+    num_folds = bundle.require_detector().num_folds
+    if num_folds is None:
         return build(str)
     return CrossConformalEnsemble(
         [build(partial(fold_network, fold=k)) for k in range(1, num_folds + 1)]
     )
-
-
-def _suffix(method: str, first: str) -> str:
-    """Return the suffix of a method's tables in a bundle; "" for the default method `first`."""
-    return "" if method == first else f"-{method}"

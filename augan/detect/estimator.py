@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import Bundle, CalibrationSamples, DatasetInfo, load_bundle
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset, from_arrays, plural
 from augan.data.modalities.base import PreparedSamples
@@ -19,10 +19,8 @@ from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import check_image_array, check_seed, ndim_of
 from augan.detect.conformal.calibration import min_calibration_size
-from augan.detect.conformal.guarantee import CALIBRATION_KEY
-from augan.detect.detector import Detector, add_detectors
+from augan.detect.detector import Detector, detector_section
 from augan.detect.fitting import fit_detector, trimmed_size
-from augan.detect.ignore_mask import IGNORE_MASK_TABLE
 from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.progress import Progress
@@ -214,12 +212,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
             trim_fraction=trim_fraction,
         )
         self.bundle_ = Bundle(
-            config=config.to_dict(),
-            data={"name": dataset.name, "num_samples": len(dataset)},
-            preprocessing=preprocessing.to_dict(),
+            config=config,
+            data=DatasetInfo(dataset.name, len(dataset)),
+            preprocessing=preprocessing,
             networks=networks.for_bundle(),
+            detector=detector_section([self._detector], trim_fraction),
         )
-        add_detectors(self.bundle_, [self._detector], trim_fraction)
         return prepared
 
     def _settings(self, trim_fraction: float) -> Config:
@@ -252,7 +250,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "trained again: give clean normal images or rows, and leave out trim_fraction"
             )
         bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        if IGNORE_MASK_TABLE in bundle.tables:
+        if bundle.require_detector().ignore_mask is not None:
             raise ConfigError(
                 "this bundle has an ignore mask, which GANDetector does not support; give a bundle "
                 "that was calibrated without --ignore-mask"
@@ -262,11 +260,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self._check_count(len(dataset), len(dataset), dataset.sample_type)
         detector.calibrate(samples, dataset.groups)
         self._detector = detector
-        config = {**bundle.config, "detect": {**bundle.config.get("detect", {}), "far": self.far}}
-        self.bundle_ = replace(bundle, path=None, config=config, tables=dict(bundle.tables))
-        add_detectors(self.bundle_, [detector])
-        section, description = self.bundle_.detector or {}, _describe_calibration(dataset, detector)
-        self.bundle_.detector = {**section, CALIBRATION_KEY: description}
+        config = bundle.config.replace(detect__far=self.far)
+        section = detector_section(
+            [detector], calibrated_on=_describe_calibration(dataset, detector)
+        )
+        self.bundle_ = replace(bundle, path=None, config=config, detector=section)
         return samples
 
     def _check_count(self, num_calibration: int, total: int, sample_type: str) -> None:
@@ -392,16 +390,15 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return {name: value for name, value in state.items() if name != "_detector"}
 
 
-def _describe_calibration(dataset: Dataset, detector: Detector) -> dict[str, Any]:
-    """Return the description of a calibration, in the format of `augan.detect.recalibration`."""
-    calibration = detector.require_calibration()
-    return {
-        "name": dataset.name,
-        "num_samples": calibration.n,
-        "num_groups": calibration.num_groups,
-        "num_left_out": 0,
-        "warnings": [],
-    }
+def _describe_calibration(dataset: Dataset, detector: Detector) -> CalibrationSamples:
+    """Return the description of the samples of `fit` on which a detector was calibrated."""
+    calibration, preprocessing = detector.require_calibration(), detector.preprocessing
+    return CalibrationSamples(
+        name=dataset.name,
+        num_samples=calibration.n,
+        num_groups=calibration.num_groups,
+        image_shape=preprocessing.original_shape,
+    )
 
 
 def _as_pixel_type(X: Any, dtype: str) -> Any:

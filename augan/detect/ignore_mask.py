@@ -9,7 +9,6 @@ Filling with the image's own surroundings, rather than with one content for all 
 edge around the mask and uses no other images, so images stay exchangeable.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +20,9 @@ from scipy.ndimage import distance_transform_edt
 from augan.bundle import Bundle
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import DataError
 from augan.io.images import read_image
 
-IGNORE_MASK_TABLE = "ignore_mask"  # name of the bundle's table that holds the mask
 MASK_OF_ROWS = (
     "an ignore mask is for images, but this model is for rows of a table; leave out --ignore-mask"
 )
@@ -71,27 +69,9 @@ class IgnoreMask:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self | None:
-        """Return the mask with which the detector of a bundle was calibrated; None: no mask.
-
-        Raises
-        ------
-        BundleError
-            If the stored mask has another type or shape than uint8 `[H, W]`.
-        """
-        table: Mapping[str, np.ndarray] | None = bundle.tables.get(IGNORE_MASK_TABLE)
-        if table is None:
-            return None
-        mask = np.asarray(table.get("mask", ()))
-        if mask.ndim != 2 or mask.dtype != np.uint8:
-            raise BundleError(
-                f"the ignore mask of {bundle.path or 'this bundle'} is {mask.dtype} "
-                f"{list(mask.shape)}, uint8 [H, W] was expected; calibrate the detector again"
-            )
-        return cls(mask > 0)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the bundle's table that `from_bundle` reads: "mask", uint8 `[H, W]`."""
-        return {"mask": self.mask.astype(np.uint8)}
+        """Return the mask with which the detector of a bundle was calibrated; None: no mask."""
+        mask = None if bundle.detector is None else bundle.detector.ignore_mask
+        return None if mask is None else cls(mask)
 
     def union(self, other: Self | None) -> "IgnoreMask":
         """Return a mask of the pixels that this mask or `other` ignores; None: this mask.

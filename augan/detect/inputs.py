@@ -14,7 +14,6 @@ from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.sequences import RaggedImages
-from augan.detect.conformal.guarantee import CALIBRATION_KEY
 from augan.detect.ignore_mask import MASK_OF_ROWS, IgnoreMask
 from augan.exceptions import DataError
 from augan.io.images import read_image
@@ -311,9 +310,8 @@ def get_expected_shape(bundle: Bundle, preprocessing: Preprocessing) -> Shape | 
 
     None if the calibration or training images differ in size, or the samples are rows.
     """
-    recalibration = (bundle.detector or {}).get(CALIBRATION_KEY, {})
-    shape = recalibration.get("image_shape", preprocessing.original_shape)
-    return None if shape is None else tuple(shape)
+    calibrated_on = None if bundle.detector is None else bundle.detector.calibrated_on
+    return preprocessing.original_shape if calibrated_on is None else calibrated_on.image_shape
 
 
 def _list_images(images: Path) -> tuple[Path, list[str]]:

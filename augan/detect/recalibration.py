@@ -6,19 +6,16 @@ Networks and fitted methods are unchanged; only the calibrations are replaced.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle, save_bundle
+from augan.bundle import Bundle, CalibrationSamples, save_bundle
 from augan.data.dataset import plural
 from augan.data.groups import read_groups
-from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
-from augan.detect.conformal.guarantee import CALIBRATION_KEY
-from augan.detect.detector import Detector, add_detectors, bundled_methods
-from augan.detect.ignore_mask import IGNORE_MASK_TABLE, IgnoreMask
+from augan.detect.detector import Detector, detector_section
+from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.inputs import ImageFolderSource, InputSource, name_chunks, open_source
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable
@@ -46,7 +43,7 @@ def recalibrate(
         A bundle with a detector; it is not changed.
     images : path
         A folder or an image, or a table for a model of a table, as for `detect_folder`. Unreadable
-        samples are left out, with a warning in `detector["calibrated_on"]` of the new bundle.
+        samples are left out, with a warning in `detector.calibrated_on` of the new bundle.
     groups : path or None
         CSV file with the columns `path` and `group`, if several images show the same object.
     ignore_mask : path or None
@@ -57,7 +54,7 @@ def recalibrate(
     Returns
     -------
     Bundle
-        Not saved yet; `detector["calibrated_on"]` describes the calibration samples.
+        Not saved yet; `detector.calibrated_on` describes the calibration samples.
 
     Raises
     ------
@@ -67,16 +64,15 @@ def recalibrate(
         If fewer than two samples can be used, all have the same score, or the mask has another
         size.
     """
-    bundle.require("detector")
-    preprocessing = restore_preprocessing(bundle.preprocessing)
+    stored = bundle.require_detector()
+    preprocessing = bundle.preprocessing
     mask = IgnoreMask.from_bundle(bundle) if ignore_mask is None else IgnoreMask.read(ignore_mask)
     shape = preprocessing.original_shape
     source = open_source(Path(images), preprocessing, shape, mask)
     all_groups = None if groups is None else _read_groups(groups, Path(images), source)
     # After the checks, because it loads TensorFlow.
     detectors = [
-        Detector.from_bundle(bundle, method).without_calibration()
-        for method in bundled_methods(bundle)
+        Detector.from_bundle(bundle, method).without_calibration() for method in stored.method_names
     ]
     scores, failures = _calibration_scores(detectors, source, str(images))
     used = [name not in failures for name in source.names]
@@ -84,29 +80,27 @@ def recalibrate(
         detector.set_calibration(values, None if all_groups is None else all_groups[used])
     calibration = detectors[0].require_calibration()
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
-    description: dict[str, Any] = {
-        "name": Path(os.path.realpath(images)).name,
-        "num_samples": calibration.n,
-        "num_groups": calibration.num_groups,
-        "num_left_out": len(failures),
-        "warnings": warnings,
-    }
-    if isinstance(source, ImageFolderSource):
-        shapes = [list(shape) for shape in source.shapes]
-        description["image_shape"] = shapes[0] if len(shapes) == 1 else None
-    recalibrated = Bundle(
+    samples = CalibrationSamples(
+        name=Path(os.path.realpath(images)).name,
+        num_samples=calibration.n,
+        num_groups=calibration.num_groups,
+        num_left_out=len(failures),
+        warnings=tuple(warnings),
+        image_shape=_single_shape(source),
+    )
+    section = detector_section(
+        detectors, calibrated_on=samples, ignore_mask=None if mask is None else mask.mask
+    )
+    return Bundle(
         config=bundle.config,
         data=bundle.data,
-        preprocessing=bundle.preprocessing,
-        networks=dict(bundle.networks),
-        tables=dict(bundle.tables),
+        preprocessing=preprocessing,
+        networks=bundle.networks,
+        splits=bundle.splits,
+        latents=bundle.latents,
+        detector=section,
         metrics=bundle.metrics,
     )
-    if mask is not None:
-        recalibrated.tables[IGNORE_MASK_TABLE] = mask.to_arrays()
-    add_detectors(recalibrated, detectors)
-    recalibrated.detector = {**(recalibrated.detector or {}), CALIBRATION_KEY: description}
-    return recalibrated
 
 
 def recalibrate_run(
@@ -143,8 +137,16 @@ def recalibrate_run(
     recalibrated = recalibrate(bundle, images, groups, ignore_mask)
     with atomic_folder(target) as folder:
         save_bundle(recalibrated, folder / BUNDLE_FILE)
-    recalibrated.path = target / BUNDLE_FILE
+    recalibrated.record_path(target / BUNDLE_FILE)
     return recalibrated
+
+
+def _single_shape(source: InputSource) -> tuple[int, int] | None:
+    """Return the size (H, W) of all images of a source; None if sizes differ, or for rows."""
+    if not isinstance(source, ImageFolderSource) or len(source.shapes) != 1:
+        return None
+    ((height, width),) = source.shapes
+    return height, width
 
 
 def _default_folder(bundle: Bundle) -> Path:
@@ -268,7 +270,7 @@ def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
         warnings.append(f"{len(failures)} of {total} could not be used and are left out: {reasons}")
-    source = bundle.data.get("source")
+    source = bundle.data.source
     if source and Path(source).exists():
         given, trained = (Path(os.path.realpath(path)) for path in (images, source))
         if given.is_relative_to(trained) or trained.is_relative_to(given):

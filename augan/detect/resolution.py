@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
 from augan.detect.detector import Detector, load_calibrations
@@ -91,7 +90,7 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
     ConfigError
         If the calibration samples are too few for the rate.
     """
-    preprocessing = restore_preprocessing(bundle.preprocessing)
+    preprocessing = bundle.preprocessing
     calibration, map_calibration = load_calibrations(bundle, request.method)
     mask, mask_caveat = resolve_ignore_mask(bundle, request.ignore_mask)
     shape = get_expected_shape(bundle, preprocessing)

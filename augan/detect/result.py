@@ -15,7 +15,6 @@ from augan.detect.conformal.decision import decide
 from augan.detect.conformal.drift import Drift, detect_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
-from augan.detect.detector import bundled_methods
 from augan.detect.output_paths import absolute_path
 from augan.detect.resolution import ResolvedDetection
 from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag_rows
@@ -224,7 +223,7 @@ def write_results(
             top_samples=top_samples,
             sample_type=sample_type,
             method=detector.method.name,
-            methods=bundled_methods(worker.bundle),
+            methods=worker.bundle.require_detector().method_names,
             scores=scores,
             calibration=calibration,
             threshold=decision.threshold,

@@ -11,8 +11,7 @@ from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, bundle_errors
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import restore_preprocessing
-from augan.detect.detector import bundled_methods, load_calibrations
+from augan.detect.detector import load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.methods.base import enlarge_map
 from augan.detect.methods.registry import get_method_spec
@@ -159,7 +158,7 @@ def export_onnx(
             "file": graph_name,
             "file_sha256": sha256_file(graph),
         }
-        metadata = {**header, **graph_info, "data": bundle.data.get("name"), **metadata}
+        metadata = {**header, **graph_info, "data": bundle.data.name, **metadata}
         _write_json(tmp_dir / document, metadata)
         _write_json(tmp_dir / PARITY_FILE, parity.to_dict())
         files = tuple(sorted(path.name for path in tmp_dir.iterdir()))
@@ -200,12 +199,12 @@ def _check_request(
         raise ConfigError(
             "--method and --training-data apply to detectors; leave them out for --part generator"
         )
-    preprocessing = restore_preprocessing(bundle.preprocessing)
+    preprocessing = bundle.preprocessing
     if preprocessing.modality not in EXPORTED_MODALITIES:
         raise ConfigError(TABLE_MESSAGE.format("generate" if part == "generator" else "detect"))
     if part == "detector":
         load_calibrations(bundle, method)
-        name = bundled_methods(bundle)[0] if method is None else method
+        name = bundle.require_detector().method_names[0] if method is None else method
         if get_method_spec(name, preprocessing).is_iterative:
             raise ConfigError(
                 f"the method '{name}' cannot be exported: it searches for the latent code of each "

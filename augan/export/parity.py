@@ -70,17 +70,17 @@ def load_parity_samples(
         If `training_data` is given and is not the data that the bundle was trained on.
     """
     try:
-        samples = load_training_data(bundle, preprocessing, training_data).samples
+        found = load_training_data(bundle, preprocessing, training_data)
     except DataError as error:  # missing or changed data is not a fault of the bundle
         if training_data is not None:
             raise
         return _synthetic_samples(bundle, preprocessing, str(error))
-    split = bundle.tables["split"]
-    indices = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
+    samples, splits = found.samples, found.splits
+    indices = next(rows for rows in (splits.calibration, splits.val, splits.train) if len(rows))
     limit = MAX_IMAGES if preprocessing.has_fixed_size else MAX_LARGE_IMAGES
-    chosen = evenly_spaced(np.asarray(indices), limit)
-    num_folds = (bundle.detector or {}).get("num_folds")
-    name = bundle.data.get("name", "the training data")
+    chosen = evenly_spaced(indices, limit)
+    num_folds = None if bundle.detector is None else bundle.detector.num_folds
+    name = bundle.data.name
     description = f"{len(chosen)} held-out images of {name}"
     if num_folds:
         description = (
@@ -157,13 +157,13 @@ def parity_latents(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
     rng = child_rng(0, "export", "codes")
     latents = latent_noise(rng, NUM_SYNTHETIC, sampler.latent_dim, sampler.latent_prior)
     classes = np.arange(NUM_SYNTHETIC) % num_classes
-    table = sampler.bundle.tables.get("latents")
-    if table is None:
+    stored = sampler.bundle.latents
+    if stored is None:
         return latents, classes
-    encoded = evenly_spaced(np.asarray(table["latents"], np.float32), NUM_SYNTHETIC)
+    encoded = evenly_spaced(np.asarray(stored.latents, np.float32), NUM_SYNTHETIC)
     encoded_classes = np.zeros(len(encoded), np.int64)
-    if "class_probabilities" in table:
-        probabilities = evenly_spaced(np.asarray(table["class_probabilities"]), NUM_SYNTHETIC)
+    if stored.class_probabilities is not None:
+        probabilities = evenly_spaced(stored.class_probabilities, NUM_SYNTHETIC)
         encoded_classes = probabilities.argmax(axis=1)
     return np.concatenate([latents, encoded]), np.concatenate([classes, encoded_classes])
 

@@ -7,11 +7,10 @@ from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.base import Preprocessing
-from augan.data.modalities.registry import sample_type_of
 from augan.data.splits import NUM_FOLDS
-from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
-from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
+from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
+from augan.detect.detector import load_calibrations
 from augan.doctor.checks import GIB, SystemReport, install
 from augan.evaluation.augmentation.result import AugmentationGain, format_points
 from augan.io.layout import RUNS_FOLDER
@@ -62,28 +61,28 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     seconds : mapping of str to float
         Seconds of each stage, as `Stopwatch.seconds`; their sum must be above 0.
     """
-    samples = plural(sample_type_of(bundle.preprocessing))
+    samples = plural(bundle.preprocessing.sample_type)
     total = sum(seconds.values())
     times = ", ".join(f"{stage} {t:.1f} s ({t / total:.0%})" for stage, t in seconds.items())
-    lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    lines = [f"warning: {text}" for text in bundle.metrics.warnings]
     lines.append(f"time: {total:.1f} s = {times}")
     lines += _steps(bundle)
-    if fidelity := bundle.metrics.get("fidelity"):
+    if (fidelity := bundle.metrics.fidelity) is not None:
         lines.append(
-            f"fidelity: kernel distance {fidelity['kernel_distance']:.3f} (real against real "
-            f"{fidelity['floor']['kernel_distance']:.3f}, untrained "
-            f"{fidelity['untrained_kernel_distance']:.3f}) on {fidelity['n_real']} held-out "
-            f"{samples}{', few' if fidelity['is_small_sample'] else ''}, features "
-            f"{fidelity['extractor']}"
+            f"fidelity: kernel distance {fidelity.kernel_distance:.3f} (real against real "
+            f"{fidelity.floor.kernel_distance:.3f}, untrained "
+            f"{fidelity.untrained_kernel_distance:.3f}) on {fidelity.n_real} held-out "
+            f"{samples}{', few' if fidelity.is_small_sample else ''}, features "
+            f"{fidelity.extractor}"
         )
-    if pseudo_labels := bundle.metrics.get("pseudo_labels"):
+    if (pseudo_labels := bundle.metrics.pseudo_labels) is not None:
         lines.append(
-            f"unlabeled: the GAN trained on {pseudo_labels['used']} of {pseudo_labels['n']} "
+            f"unlabeled: the GAN trained on {pseudo_labels.used} of {pseudo_labels.n} "
             "unlabeled images, with classes that the classifier predicted"
         )
-    if accuracy := bundle.metrics.get("classifier"):
+    if (classifier := bundle.metrics.classifier) is not None:
         lines.append(
-            f"classifier: accuracy {accuracy['accuracy']:.1%} on {accuracy['n']} held-out real "
+            f"classifier: accuracy {classifier.accuracy:.1%} on {classifier.n} held-out real "
             f"{samples}"
         )
     if bundle.has("detector"):
@@ -95,16 +94,16 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
 
 def _steps(bundle: Bundle) -> Iterator[str]:
     """Yield a line with the steps of each stage, and warnings about a poorly trained generator."""
-    steps = bundle.metrics.get("steps")
+    steps = bundle.metrics.steps
     if not steps:
         return
-    requested, note = bundle.config["training"]["steps"], ""
-    if requested is not None and steps["gan"] < requested and not bundle.metrics.get("failure"):
+    requested, note = bundle.config.training.steps, ""
+    if requested is not None and steps["gan"] < requested and bundle.metrics.failure is None:
         note = f" of {requested:,} (time limit reached; see --max-minutes and --steps)"
     yield "steps: " + ", ".join(
         f"{stage} {count:,}{note if stage == 'gan' else ''}" for stage, count in steps.items()
     )
-    if bundle.config["task"] != "detect":
+    if bundle.config.task != "detect":
         yield from (f"warning: {text}" for text in generator_warnings(bundle))
 
 
@@ -117,9 +116,9 @@ def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str
         "run": str(bundle.path.parent) if bundle.path else None,
         "bundle": str(bundle.path),
         "id": bundle.bundle_id,
-        "task": bundle.config["task"],
-        "data": bundle.data,
-        "metrics": bundle.metrics,
+        "task": bundle.config.task,
+        "data": bundle.data.to_dict(),
+        "metrics": bundle.metrics.to_dict(),
         "seconds": dict(seconds),
     }
 
@@ -143,8 +142,8 @@ def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
 
     The bundle must have a detector.
     """
-    calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    sample_type = sample_type_of(bundle.preprocessing)
+    calibration = load_calibrations(bundle)[0]
+    sample_type = bundle.preprocessing.sample_type
     rate, warnings = achievable_rate(bundle, calibration, sample_type)
     return calibration.guarantee(rate, sample_type), warnings
 
@@ -154,7 +153,7 @@ def format_calibration(bundle: Bundle) -> list[str]:
 
     The lines hold warnings, the calibration data, the guarantee and the use of the bundle.
     """
-    summary, samples = summarize_calibration(bundle), plural(sample_type_of(bundle.preprocessing))
+    summary, samples = summarize_calibration(bundle), plural(bundle.preprocessing.sample_type)
     n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
     return [
         *(f"warning: {text}" for text in summary["warnings"]),
@@ -178,8 +177,9 @@ def _how_to_use(bundle: Bundle) -> str:
 
 def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
     """Return the result of a new calibration as a JSON-able dict, for `augan calibrate --json`."""
-    calibrated_on = dict((bundle.detector or {})[CALIBRATION_KEY])
-    warnings = calibrated_on.pop("warnings")
+    samples = bundle.require_detector().calibrated_on
+    calibrated_on = {} if samples is None else samples.to_dict()
+    warnings = calibrated_on.pop("warnings", [])
     guarantee, rate_warnings = default_guarantee(bundle)
     return {
         "bundle": str(bundle.path),

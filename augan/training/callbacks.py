@@ -13,8 +13,8 @@ from augan.seeding import child_rng
 from augan.training.budget import StageBudget
 
 if TYPE_CHECKING:
+    from augan.bundle import GanMetrics
     from augan.gan import keras
-    from augan.training.monitor import GanMetrics
 
 GRID_COLUMNS = 10
 TENSORBOARD_METRICS = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")

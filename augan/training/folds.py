@@ -13,7 +13,7 @@ from augan.training.checkpoints import Checkpoints
 from augan.training.signals import StopSignal
 
 if TYPE_CHECKING:
-    from augan.training.monitor import GanMetrics
+    from augan.bundle import GanMetrics
 
 
 @dataclass(frozen=True)

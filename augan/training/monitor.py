@@ -6,11 +6,12 @@ made to fail cross them (`docs/benchmarks/gan-failure-alarms.md`).
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
+from augan.bundle import FidelityMetrics, GanMetrics, GeneratorFidelity, TrainingFailure
 from augan.features.classifier import FeatureExtractor, StandardizedRows
 from augan.gan import keras
 from augan.gan.inference import BatchInference, latent_noise
@@ -35,68 +36,7 @@ MIN_GENERATED = 500  # generated images in one evaluation
 MAX_HISTORY = 256  # evaluations that are kept
 
 
-@dataclass(frozen=True)
-class GanMetrics:
-    """Metrics of one evaluation of the averaged generator and the discriminator.
-
-    Parameters
-    ----------
-    step : int
-        Number of training steps.
-    progress : float
-        Fraction of the budget that is used.
-    kernel_distance : float
-        Kernel distance between the features of held-out real images and of generated images.
-    diversity : float
-        Mean pairwise feature distance of generated images within a class, divided by that of real
-        images.
-    coverage : float
-        Fraction of held-out images with a generated image in their neighborhood.
-    r_t : float
-        Mean sign of the discriminator's logits of training images, relative to the decision
-        boundary of the loss (Karras et al. 2020, "Training Generative Adversarial Networks with
-        Limited Data", eq. 1).
-    r_v : float
-        (train - held out) / (train - generated), of mean logits (Karras et al. 2020, eq. 1).
-    """
-
-    step: int
-    progress: float
-    kernel_distance: float
-    diversity: float
-    coverage: float
-    r_t: float
-    r_v: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as a JSON-able dict, by field name."""
-        return asdict(self)
-
-
 _FIELDS = tuple(field.name for field in fields(GanMetrics))
-
-
-@dataclass(frozen=True)
-class TrainingFailure:
-    """Failure of an adversarial training that the monitor detected.
-
-    Parameters
-    ----------
-    kind : {"collapse", "overfitting", "divergence"}
-        Name of the failure.
-    step : int
-        Training step at which the failure was detected.
-    message : str
-        What happened and which settings to change.
-    """
-
-    kind: str
-    step: int
-    message: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the failure as a JSON-able dict, by field name."""
-        return asdict(self)
 
 
 def max_magnitude(losses: Iterable[float]) -> float:
@@ -292,7 +232,7 @@ class GanMonitor:
             diversity=self._relative_diversity(features),
             coverage=density_coverage(real=self.real_features, generated=features).coverage,
             r_t=float(np.sign(train - boundary).mean()),
-            r_v=float((train.mean() - held_out.mean()) / gap) if gap > 0 else 0.0,
+            r_v=_ratio(train.mean() - held_out.mean(), gap),
         )
         # A negative unbiased distance is noise around 0: such evaluations tie, and the last wins.
         previous = [max(0.0, m.kernel_distance) for m in self.history]
@@ -315,21 +255,15 @@ class GanMonitor:
             for best, network in zip(self.best_networks, self.gan.networks):
                 network.set_weights(best.get_weights())
 
-    def fidelity(self) -> dict[str, Any]:
-        """Return the fidelity of the averaged generator, compared with two references, JSON-able.
-
-        The references are the key "floor", the same metrics for two halves of the real held-out
-        samples, and the key "untrained_kernel_distance", the kernel distance before training.
-        """
+    def fidelity(self) -> GeneratorFidelity:
+        """Return the fidelity of the averaged generator, compared with two references."""
         real, rng = self.real_features, child_rng(self.seed, "floor")
         generated = self.features(self._generated_images())
-        return {
-            **fidelity(real=real, generated=generated, extractor=self.features.id).to_dict(),
-            "floor": real_vs_real(real, self.features.id, rng).to_dict(),
-            "untrained_kernel_distance": kernel_distance(
-                real=real, generated=self.untrained_features
-            ),
-        }
+        return GeneratorFidelity(
+            **asdict(fidelity(real=real, generated=generated, extractor=self.features.id)),
+            floor=FidelityMetrics(**asdict(real_vs_real(real, self.features.id, rng))),
+            untrained_kernel_distance=kernel_distance(real=real, generated=self.untrained_features),
+        )
 
     def _append(self, metrics: GanMetrics) -> None:
         """Add metrics to the history; a full history drops its oldest entry but the best."""
@@ -362,6 +296,12 @@ class GanMonitor:
             value / real[label] for label, value in generated.items() if real.get(label, 0.0) > 0
         ]
         return float(np.mean(ratios)) if ratios else 1.0
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """Return a ratio, or 0 if the denominator is not positive or the ratio is not finite."""
+    ratio = float(numerator / denominator) if denominator > 0 else 0.0
+    return ratio if math.isfinite(ratio) else 0.0
 
 
 def _diversity_by_class(features: np.ndarray, classes: np.ndarray) -> dict[int, float]:

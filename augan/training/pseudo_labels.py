@@ -7,10 +7,10 @@ assigns the same pseudo-labels.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from augan.bundle import PseudoLabelCounts
 from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
@@ -35,27 +35,21 @@ class PseudoLabels:
     indices: np.ndarray
     classes: np.ndarray | None
 
-    def describe(self, unlabeled: np.ndarray) -> dict[str, Any]:
+    def describe(self, unlabeled: np.ndarray) -> PseudoLabelCounts:
         """Return how many unlabeled samples the GAN trains on, in all and of each class.
 
         Parameters
         ----------
         unlabeled : ndarray of int
             Indices of all unlabeled samples.
-
-        Returns
-        -------
-        dict
-            JSON-able: `n` unlabeled samples, `used` of them, and `class_counts`, sums of
-            probabilities in the mode "soft".
         """
         used, classes = np.intersect1d(unlabeled, self.indices), np.asarray(self.classes)
         if classes.ndim == 2:
             counts = classes[used].sum(axis=0, dtype=np.float64)
         else:
             counts = np.bincount(classes[used], minlength=classes.max() + 1)
-        rounded = [round(float(count), 3) for count in counts]
-        return {"n": len(unlabeled), "used": len(used), "class_counts": rounded}
+        rounded = tuple(round(float(count), 3) for count in counts)
+        return PseudoLabelCounts(len(unlabeled), len(used), rounded)
 
 
 def assign_pseudo_labels(

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import Network, read_weights
+from augan.bundle import (
+    GanMetrics,
+    GeneratorFidelity,
+    Network,
+    NetworkSpec,
+    PseudoLabelCounts,
+    TrainingFailure,
+    read_weights,
+)
 from augan.config import Config
 from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
@@ -18,7 +26,7 @@ from augan.training.batches import Batches, one_hot
 from augan.training.budget import StageBudget, TrainingBudget
 from augan.training.callbacks import Callback
 from augan.training.loop import TrainingSession, TrainStep, run_loop
-from augan.training.monitor import GanMetrics, GanMonitor, TrainingFailure
+from augan.training.monitor import GanMonitor
 from augan.training.network_specs import NetworkSpecs
 from augan.training.stages.base import STAGES, order_stages
 
@@ -85,8 +93,10 @@ class TrainedNetworks:
         Evaluations of the GAN, oldest first.
     failure : TrainingFailure or None
         The failure that ended the GAN stage.
-    fidelity, pseudo_labels : dict or None
-        Fidelity of the generator, and counts of the pseudo-labels, JSON-able.
+    fidelity : GeneratorFidelity or None
+        Fidelity of the generator.
+    pseudo_labels : PseudoLabelCounts or None
+        Use of the unlabeled samples.
     """
 
     models: dict[str, keras.Model] = field(default_factory=dict)
@@ -94,8 +104,8 @@ class TrainedNetworks:
     steps: dict[str, int] = field(default_factory=dict)
     gan_metrics: list[GanMetrics] = field(default_factory=list)
     failure: TrainingFailure | None = None
-    fidelity: dict[str, Any] | None = None
-    pseudo_labels: dict[str, Any] | None = None
+    fidelity: GeneratorFidelity | None = None
+    pseudo_labels: PseudoLabelCounts | None = None
 
     def on_one_device(self) -> "TrainedNetworks":
         """Return a copy with models on one device, for use outside a distribution strategy."""
@@ -107,7 +117,7 @@ class TrainedNetworks:
     def for_bundle(self) -> dict[str, Network]:
         """Return every network as spec and weights, by role, in the form that a bundle stores."""
         return {
-            role: Network(self.specs[role], read_weights(model))
+            role: Network(NetworkSpec(**self.specs[role]), read_weights(model))
             for role, model in self.models.items()
         }
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, Splits
 from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, plural
 from augan.data.fingerprint import dataset_fingerprint
@@ -26,10 +26,13 @@ class BundleTrainingData:
         Labeled samples, or all samples of a training without classes.
     unlabeled : PreparedImages or None
         Unlabeled samples; None if there were none.
+    splits : Splits
+        Indices in `samples` of each split.
     """
 
     samples: PreparedImages
     unlabeled: PreparedImages | None
+    splits: Splits
 
 
 def load_training_data(
@@ -53,11 +56,11 @@ def load_training_data(
     DataError
         The data cannot be read, or is not the data that the bundle was trained on.
     """
-    if "split" not in bundle.tables:
+    if bundle.splits is None:
         raise TrainingDataNotFound("the bundle does not record which images it was trained on")
     source = _recorded_source(bundle) if data is None else data
     dataset = _load(source, preprocessing)
-    if bundle.config.get("task") == "detect":
+    if bundle.config.task == "detect":
         dataset = dataset.without_unlabeled()
     try:
         samples = load_prepared(dataset, preprocessing)
@@ -68,7 +71,7 @@ def load_training_data(
         raise DataError(
             f"{source} cannot be read as the data that the model was trained on: {error}"
         ) from error
-    if dataset_fingerprint(samples, preprocessing, unlabeled) != bundle.data.get("fingerprint"):
+    if dataset_fingerprint(samples, preprocessing, unlabeled) != bundle.data.fingerprint:
         # A built-in dataset never changes, so the bundle was trained on other data of that name.
         is_other_data = data is None and source in DATASETS
         raise (TrainingDataNotFound if is_other_data else DataError)(
@@ -76,7 +79,7 @@ def load_training_data(
             f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
             "data with --training-data"
         )
-    return BundleTrainingData(samples, unlabeled)
+    return BundleTrainingData(samples, unlabeled, bundle.splits)
 
 
 def _recorded_source(bundle: Bundle) -> str | Path:
@@ -84,7 +87,7 @@ def _recorded_source(bundle: Bundle) -> str | Path:
 
     Raises TrainingDataNotFound if nothing is recorded or the path no longer exists.
     """
-    source, name = bundle.data.get("source"), bundle.data.get("name")
+    source, name = bundle.data.source, bundle.data.name
     if not source:
         raise TrainingDataNotFound(
             "the model was trained on arrays in memory, which cannot be read again; save them as "
@@ -93,7 +96,7 @@ def _recorded_source(bundle: Bundle) -> str | Path:
     if Path(source).exists():
         return Path(source)
     if name in DATASETS:
-        return str(name)
+        return name
     is_absolute = Path(source).is_absolute()
     where = " any more" if is_absolute else ", relative to the current folder"
     raise TrainingDataNotFound(

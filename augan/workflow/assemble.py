@@ -1,13 +1,22 @@
 """Assembly of a bundle from trained networks, fitted detectors and metrics."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from augan.bundle import Bundle, DatasetInfo, Network, TrainingMetrics
-from augan.data.splits import Split
-from augan.detect.detector import add_detectors, configured_methods, fold_network
+from augan.bundle import (
+    Bundle,
+    BundleMetrics,
+    ClassifierAccuracy,
+    DatasetInfo,
+    DetectorSection,
+    Latents,
+    Network,
+    Splits,
+    TrainingMetrics,
+)
+from augan.detect.detector import configured_methods, detector_section, fold_network
 from augan.detect.fitting import fit_folds
 from augan.detect.methods.registry import get_method_spec
 from augan.gan.inference import BatchInference
@@ -38,27 +47,25 @@ def assemble_bundle(
     """
     if data.folds:
         return _assemble_folds(data, description, folds, trained)
-    networks = trained[0]
-    bundle = Bundle(
-        config=data.config.to_dict(),
+    networks, training = trained[0], _training_metrics(trained[0])
+    return Bundle(
+        config=data.config,
         data=description,
-        preprocessing=data.preprocessing.to_dict(),
+        preprocessing=data.preprocessing,
         networks=networks.for_bundle(),
-        tables={"split": _split_table(data.split)},
-        metrics={
-            "warnings": data.warnings + ([networks.failure.message] if networks.failure else []),
-            **_training_metrics(networks),
-        },
+        splits=Splits(data.split.train, data.split.val, data.split.calibration),
+        latents=_latents(data, networks),
+        detector=_fit_detectors(data, [networks]),
+        metrics=BundleMetrics(
+            steps=training.steps,
+            failure=training.failure,
+            fidelity=training.fidelity,
+            gan_metrics=training.gan_metrics,
+            classifier=_classifier_accuracy(data, networks),
+            pseudo_labels=networks.pseudo_labels,
+            warnings=(*data.warnings, *([networks.failure.message] if networks.failure else [])),
+        ),
     )
-    if networks.pseudo_labels:
-        bundle.metrics["pseudo_labels"] = networks.pseudo_labels
-    if "encoder" in networks.models and data.config.training.store_latents:
-        bundle.tables["latents"] = _latents(data, networks)
-    if "classifier" in networks.models:
-        bundle.metrics["classifier"] = _classifier_accuracy(data, networks)
-    if data.config.task != "generate":
-        _add_detectors(bundle, data, [networks])
-    return bundle
 
 
 def _assemble_folds(
@@ -79,24 +86,20 @@ def _assemble_folds(
         for fold, networks in zip(folds, trained)
         if networks.failure
     ]
-    bundle = Bundle(
-        config=data.config.to_dict(),
+    return Bundle(
+        config=data.config,
         data=description,
-        preprocessing=data.preprocessing.to_dict(),
+        preprocessing=data.preprocessing,
         networks=_networks_for_detector(data, folds, trained),
-        tables={"split": {**_split_table(data.split), "fold": fold_of_sample}},
-        metrics={
-            "warnings": data.warnings + failures,
-            "folds": [_training_metrics(networks) for networks in trained],
-        },
+        splits=Splits(
+            data.split.train, data.split.val, data.split.calibration, fold=fold_of_sample
+        ),
+        detector=_fit_detectors(data, trained),
+        metrics=BundleMetrics(
+            folds=tuple(_training_metrics(networks) for networks in trained),
+            warnings=(*data.warnings, *failures),
+        ),
     )
-    _add_detectors(bundle, data, trained)
-    return bundle
-
-
-def _split_table(split: Split) -> dict[str, np.ndarray]:
-    """Return the sample indices of each split, in the form that a bundle stores."""
-    return {"train": split.train, "val": split.val, "calibration": split.calibration}
 
 
 def _networks_for_detector(
@@ -118,42 +121,46 @@ def _networks_for_detector(
 
 
 def _training_metrics(networks: TrainedNetworks) -> TrainingMetrics:
-    """Return the steps, failure, fidelity and evaluations of a training, JSON-able."""
-    return {
-        "steps": networks.steps,
-        "failure": networks.failure.to_dict() if networks.failure else None,
-        "fidelity": networks.fidelity,
-        "gan_metrics": [metrics.to_dict() for metrics in networks.gan_metrics],
-    }
+    """Return the steps, failure, fidelity and evaluations of a training."""
+    return TrainingMetrics(
+        networks.steps, networks.failure, networks.fidelity, tuple(networks.gan_metrics)
+    )
 
 
-def _latents(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndarray]:
+def _latents(data: PreparedData, networks: TrainedNetworks) -> Latents | None:
     """Return the latent codes of the training split, for augmentation around real images.
 
-    The arrays are those of `augan.training.stages.encoder.encode`; with classes also `labels`.
+    None without an encoder, or if the configuration does not ask for latent codes.
     """
+    if "encoder" not in networks.models or not data.config.training.store_latents:
+        return None
     indices, normalize = data.split.train, data.preprocessing.normalize
     latents = encode(networks.models["encoder"], data.pixels, indices, normalize)
-    if "class_probabilities" in latents:
-        latents["labels"] = np.asarray(data.dataset.labels)[indices]
-    return latents
+    if latents.class_probabilities is None:
+        return latents
+    return replace(latents, labels=np.asarray(data.dataset.labels)[indices])
 
 
-def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[str, Any]:
-    """Return the classifier's accuracy on the validation split, JSON-able.
-
-    The keys are `accuracy`, `n` (number of samples) and `split`.
-    """
+def _classifier_accuracy(
+    data: PreparedData, networks: TrainedNetworks
+) -> ClassifierAccuracy | None:
+    """Return the classifier's accuracy on the validation split; None without a classifier."""
+    if "classifier" not in networks.models:
+        return None
     classify = BatchInference.from_model(networks.models["classifier"])
     indices = data.split.val
     (logits,) = classify(data.preprocessing.normalize(data.pixels[indices]))
     is_right = logits.argmax(axis=1) == np.asarray(data.dataset.labels)[indices]
-    return {"accuracy": float(is_right.mean()), "n": len(indices), "split": "val"}
+    return ClassifierAccuracy(float(is_right.mean()), len(indices), "val")
 
 
-def _add_detectors(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedNetworks]) -> None:
-    """Fit and calibrate every configured detection method, and add the detectors to the bundle."""
+def _fit_detectors(
+    data: PreparedData, trained: Sequence[TrainedNetworks]
+) -> DetectorSection | None:
+    """Fit and calibrate every configured detection method; None if the task has no detector."""
     settings = data.config.detect
+    if data.config.task == "generate":
+        return None
     detectors = [
         fit_folds(
             method,
@@ -166,4 +173,4 @@ def _add_detectors(bundle: Bundle, data: PreparedData, trained: Sequence[Trained
         )
         for method in configured_methods(settings)
     ]
-    add_detectors(bundle, detectors, settings.trim_fraction)
+    return detector_section(detectors, settings.trim_fraction)

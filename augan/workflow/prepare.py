@@ -204,7 +204,7 @@ class PreparedData:
         )
 
     def describe(self) -> DatasetInfo:
-        """Return the description of the data that a bundle stores, JSON-able.
+        """Return the description of the data that a bundle stores.
 
         The fingerprint hashes all samples, which takes time for large data.
         """
@@ -213,15 +213,15 @@ class PreparedData:
         if dataset.labels is not None:
             counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
         more = self.unlabeled
-        return {
-            "name": dataset.name,
-            "source": dataset.source,
-            "num_samples": len(dataset),
-            "num_unlabeled": 0 if more is None else len(more.pixels),
-            "class_names": list(dataset.class_names),
-            "class_counts": counts.tolist(),
-            "fingerprint": dataset_fingerprint(self.prepared, self.preprocessing, more),
-        }
+        return DatasetInfo(
+            name=dataset.name,
+            source=dataset.source,
+            num_samples=len(dataset),
+            num_unlabeled=0 if more is None else len(more.pixels),
+            class_names=tuple(dataset.class_names),
+            class_counts=tuple(counts.tolist()),
+            fingerprint=dataset_fingerprint(self.prepared, self.preprocessing, more),
+        )
 
 
 def prepare_data(resolved: ResolvedConfig) -> PreparedData:

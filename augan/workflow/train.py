@@ -170,7 +170,7 @@ def run_training(
     with stopwatch.measure("data"):
         data = prepare_data(resolved)
     description = data.describe()
-    identity = {**_flatten(data.config.to_dict()), "data": description["fingerprint"]}
+    identity = {**_flatten(data.config.to_dict()), "data": description.fingerprint}
     identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
     with stopwatch.measure("start-up"):
         from augan.training.distributed.workers import join_workers
@@ -224,7 +224,7 @@ def _run_worker(
         _train_folds(None, data, callbacks, stopwatch, workers)
     path, content = workers.broadcast_bytes(b""), workers.broadcast_bytes(b"")
     bundle = parse_bundle(content, path.decode())
-    bundle.path = Path(path.decode())
+    bundle.record_path(Path(path.decode()))
     return bundle
 
 

@@ -21,6 +21,7 @@ import augan
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.conformal.calibration import Calibration
+from augan.detect.detector import load_calibrations
 from augan.seeding import child_rng
 from benchmarks.common.harness import Results, Row, Task, add_outputs, add_variant, run, write_json
 
@@ -66,7 +67,7 @@ def measure(images: np.ndarray, seed: int, steps: int) -> Row:
     count = round(TEST_FRACTION * len(images))
     test, train = images[order[:count]], images[order[count:]]
     detector = augan.GANDetector(far=RATES[0], steps=steps, random_state=seed).fit(train)
-    calibration = Calibration.from_arrays(detector.bundle_.tables["calibration"])
+    calibration = load_calibrations(detector.bundle_)[0]
     # As many training images as there are calibration images.
     control = Calibration.fit(-detector.score_samples(train[: calibration.n]))
     scores = -detector.score_samples(test)

@@ -41,8 +41,8 @@ def measure_gan(data: str, config: Config) -> Row:
             load_dataset(data),
             out=Path(folder) / "run",
         )
-    fidelity = bundle.metrics["fidelity"]
-    return {name: fidelity[name] for name in ("kernel_distance", "coverage")}
+    fidelity = bundle.metrics.fidelity
+    return {name: getattr(fidelity, name) for name in ("kernel_distance", "coverage")}
 
 
 def tasks(options: argparse.Namespace) -> list[Task]:

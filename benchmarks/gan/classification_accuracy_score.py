@@ -61,19 +61,19 @@ def measure(data: str, split: str, seed: int, config: Config) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config.replace(seed=seed), training, out=Path(folder) / "run")
     minutes = (time.monotonic() - begun) / 60
-    preprocessing = ImagePreprocessing.from_dict(bundle.preprocessing)
+    preprocessing = bundle.preprocessing
     test_images = Images(preprocessing.prepare_all(testing.images), np.asarray(testing.labels))
     subset = training.subset(child_rng(seed, "real").permutation(len(training))[:NUM_IMAGES])
     real = Images(preprocessing.prepare_all(subset.images), np.asarray(subset.labels))
-    synthetic, metrics = generate(bundle, seed), bundle.metrics["fidelity"]
+    synthetic, metrics = generate(bundle, seed), bundle.metrics.fidelity
     return {
         "synthetic_only_accuracy": accuracy(synthetic, test_images, preprocessing, seed),
         "real_accuracy": accuracy(real, test_images, preprocessing, seed),
-        "kernel_distance": metrics["kernel_distance"],
-        "kernel_distance_floor": metrics["floor"]["kernel_distance"],
-        "untrained_kernel_distance": metrics["untrained_kernel_distance"],
-        "coverage": metrics["coverage"],
-        "gan_steps": bundle.metrics["steps"]["gan"],
+        "kernel_distance": metrics.kernel_distance,
+        "kernel_distance_floor": metrics.floor.kernel_distance,
+        "untrained_kernel_distance": metrics.untrained_kernel_distance,
+        "coverage": metrics.coverage,
+        "gan_steps": bundle.metrics.steps["gan"],
         "minutes": round(minutes, 2),
     }
 

@@ -123,18 +123,18 @@ def measure(case: Case) -> Row:
 
 def training_metrics(bundle: Bundle) -> Row:
     """Return the alarm and the kernel distances of a bundle."""
-    gan_metrics, alarm = bundle.metrics["gan_metrics"], bundle.metrics["failure"]
-    kept = bundle.metrics["fidelity"]["kernel_distance"]
-    untrained = bundle.metrics["fidelity"]["untrained_kernel_distance"]
-    measured = [row["kernel_distance"] for row in gan_metrics]
+    gan_metrics, alarm = bundle.metrics.gan_metrics, bundle.metrics.failure
+    kept = bundle.metrics.fidelity.kernel_distance
+    untrained = bundle.metrics.fidelity.untrained_kernel_distance
+    measured = [row.kernel_distance for row in gan_metrics]
     # A negative unbiased distance is noise around 0.
     best = max(0.0, min(measured, default=untrained))
     weights = bundle.networks["generator"].weights.values()
     return {
-        "alarm": alarm["kind"] if alarm else "",
-        "alarm_step": alarm["step"] if alarm else None,
-        "sentence": alarm["message"] if alarm else "",
-        "last": gan_metrics[-1] if gan_metrics else None,
+        "alarm": alarm.kind if alarm else "",
+        "alarm_step": alarm.step if alarm else None,
+        "sentence": alarm.message if alarm else "",
+        "last": gan_metrics[-1].to_dict() if gan_metrics else None,
         "untrained_distance": untrained,
         "best_distance": min(measured, default=None),
         "last_distance": measured[-1] if measured else None,
@@ -160,7 +160,8 @@ def largest_loss(out: Path) -> Row:
 def _is_last(bundle: Bundle, checkpoint: Path) -> bool:
     """Return whether the generator of the bundle is the averaged generator of the last step."""
     generator, discriminator = (
-        build_network(bundle.networks[role].spec) for role in ("generator", "discriminator")
+        build_network(bundle.networks[role].spec.to_dict())
+        for role in ("generator", "discriminator")
     )
     # The order of `GAN.state`: steps, losses, generator, discriminator, average.
     first = 2 + len(generator.variables) + len(discriminator.variables)

@@ -30,7 +30,6 @@ from augan import Config, from_arrays, load_dataset
 from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import ImagePreprocessing
 from augan.features.classifier import FeatureExtractor
 from augan.gan.inference import BatchInference
 from augan.metrics.fidelity import kernel_distance
@@ -116,7 +115,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
             real=features(normalize(real)), generated=features(normalize(generated))
         ),
         "guessed_right": pseudo_label_accuracy(bundle, unlabeled, true_labels),
-        "used": (bundle.metrics.get("pseudo_labels") or {"used": 0})["used"],
+        "used": bundle.metrics.pseudo_labels.used if bundle.metrics.pseudo_labels else 0,
         "train_s": seconds,
     }
 
@@ -125,7 +124,7 @@ def pseudo_label_accuracy(bundle: Bundle, images: np.ndarray, true_labels: np.nd
     """Return the accuracy of the classifier of a bundle on unlabeled images."""
     model = restore_network(bundle, "classifier")
     classify = BatchInference(lambda images: model(images, training=False), model.input_shape[1:])
-    inputs = ImagePreprocessing.from_dict(bundle.preprocessing).normalize(images)
+    inputs = bundle.preprocessing.normalize(images)
     return float((classify(inputs)[0].argmax(axis=1) == true_labels).mean())
 
 

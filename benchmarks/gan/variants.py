@@ -70,15 +70,15 @@ def measure(path: Path, seed: int, steps: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, load_dataset("digits"), out=Path(folder) / "run")
         losses = largest_loss(Path(folder) / "run")
-    metrics, alarm = bundle.metrics["fidelity"], bundle.metrics["failure"]
+    metrics, alarm = bundle.metrics.fidelity, bundle.metrics.failure
     return {
-        "kernel_distance": metrics["kernel_distance"],
-        "untrained": metrics["untrained_kernel_distance"],
-        "share": metrics["kernel_distance"] / metrics["untrained_kernel_distance"],
-        "coverage": metrics["coverage"],
-        "diversity": bundle.metrics["gan_metrics"][-1]["diversity"],
+        "kernel_distance": metrics.kernel_distance,
+        "untrained": metrics.untrained_kernel_distance,
+        "share": metrics.kernel_distance / metrics.untrained_kernel_distance,
+        "coverage": metrics.coverage,
+        "diversity": bundle.metrics.gan_metrics[-1].diversity,
         "largest_loss": losses["largest_loss"],
-        "alarm": alarm["kind"] if alarm else "",
+        "alarm": alarm.kind if alarm else "",
         "train_s": round(time.monotonic() - begun, 1),
     }
 

@@ -101,7 +101,7 @@ def make_executor(workers: int) -> Iterator[Executor]:
 def make_job(job: str, folder: Path, number: int, executor: Executor) -> Callable[[], object]:
     """Return a function that does a job once. Each call replaces the output folder."""
     bundle, out = load_bundle(folder / "run"), folder / f"out-{os.getpid()}"
-    names = bundle.data["class_names"]
+    names = bundle.data.class_names
 
     def detect() -> None:
         request = DetectionRequest(folder / "images", far=FLAGGED_FRACTION)

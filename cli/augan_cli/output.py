@@ -73,11 +73,10 @@ def print_detection(
     typer.Exit
         With code 1, if `fail_on_anomaly` and anything is flagged.
     """
-    from augan.data.modalities.registry import restore_preprocessing
     from augan.report.html.detection import write_detection_page, write_top_samples_image
     from augan.report.text import format_detection
 
-    picture = write_top_samples_image(result, restore_preprocessing(bundle.preprocessing))
+    picture = write_top_samples_image(result, bundle.preprocessing)
     report = write_detection_page(result)
     lines = [*format_detection(result), f"report: {report}"]
     print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)

@@ -65,7 +65,7 @@ class TestAugmentFolder:
             assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
             assert (row["class"], row["seed"], row["index"]) == ("3", "7", str(index))
             assert (row["transform"], row["bundle"]) == ("none", digits_bundle.bundle_id)
-            assert digits_bundle.data["fingerprint"].startswith(row["data"]) != ""
+            assert digits_bundle.data.fingerprint.startswith(row["data"]) != ""
             assert (row["method"], row["decision"], row["class_probability"]) == (
                 "sample",
                 "unchecked",

@@ -221,7 +221,7 @@ def test_untrained_control_has_the_networks_of_the_detector(tiny_digits, method)
     trained = GANDetector(method=method, steps=1, random_state=3).fit(images)
     control = one_class.UntrainedDetector(method, random_state=3).fit(images)
     networks = trained.bundle_.networks
-    assert {role: network.spec for role, network in networks.items()} == {
+    assert {role: network.spec.to_dict() for role, network in networks.items()} == {
         role: control.specs_[role] for role in networks
     }
     assert control.score_samples(images).shape == (60,)

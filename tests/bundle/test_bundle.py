@@ -19,7 +19,15 @@ import pytest
 
 from augan.bundle import (
     Bundle,
+    BundleMetrics,
+    CalibrationScores,
+    DatasetInfo,
+    DetectorSection,
+    FittedMethod,
+    Latents,
     Network,
+    NetworkSpec,
+    Splits,
     assign_weights,
     bundle_errors,
     inspect_bundle,
@@ -29,9 +37,12 @@ from augan.bundle import (
     serialization,
 )
 from augan.bundle.archive import write_zip
-from augan.bundle.bundle import content_hash, member_hashes
+from augan.bundle.members import content_hash, member_hashes
+from augan.config import Config
+from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import AuganError, BundleError, DataError
 from augan.io.layout import BUNDLE_FILE
+from tests._helpers import with_method
 
 CREATED = "2026-01-02T03:04:05+00:00"
 
@@ -44,43 +55,31 @@ def make_bundle(**changes: Any) -> Bundle:
         "generator/empty": np.zeros((0, 3), np.float32),
     }
     arguments = {"image_shape": [8, 8, 1], "latent_dim": 3, "num_classes": 2}
-    spec = {"architecture": "dcgan", "role": "generator", "arguments": arguments}
+    spec = NetworkSpec("dcgan", "generator", arguments)
     content: dict[str, Any] = {
-        "config": {"seed": 3, "train": {"steps": 10, "rate": 1e-4}, "tags": ["a", None, True]},
-        "data": {"name": "caps", "class_names": ["gut", "Ölfleck"], "counts": {"gut": 5}},
-        "preprocessing": {"size": 8, "mean": [0.1]},
+        "config": Config().replace(seed=3, training__steps=10),
+        "data": DatasetInfo("caps", 9, class_names=("gut", "Ölfleck"), class_counts=(5, 4)),
+        "preprocessing": ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)),
         "networks": {"generator": Network(spec, weights)},
-        "detector": {"method": "anogan", "components": ["pixel"], "alpha": 0.05},
-        "tables": {
-            "calibration": {"scores": np.arange(6.0), "alpha": np.asarray(0.05)},
-            "split": {"train": np.arange(5), "names": np.array(["a", "größer"])},
-            "latents": {"z": rng.normal(size=(5, 3)).astype(np.float16), "ok": np.ones(5, bool)},
-            "none": {},
-        },
-        "metrics": {"auroc": 0.9, "history": [1, 2]},
+        "splits": Splits(np.arange(5), np.arange(5, 7), np.arange(7, 9)),
+        "latents": Latents(np.arange(5), rng.normal(size=(5, 3)).astype(np.float16)),
+        "detector": DetectorSection(
+            (
+                FittedMethod(
+                    "anogan",
+                    ("pixel",),
+                    {"steps": np.asarray(7), "names": np.array(["a", "größer"])},
+                    CalibrationScores(np.arange(6.0), 6),
+                ),
+            ),
+            trim_fraction=0.05,
+            ignore_mask=np.eye(8, dtype=bool),
+        ),
+        "metrics": BundleMetrics(steps={"gan": 20}, warnings=("few images",)),
         "created": CREATED,
         "versions": {"augan": "0.1.0", "python": "3.11.7"},
     }
     return Bundle(**(content | changes))
-
-
-def arrays_of(bundle: Bundle) -> dict[str, np.ndarray]:
-    groups = {f"table {k}": v for k, v in bundle.tables.items()}
-    groups |= {f"network {k}": v.weights for k, v in bundle.networks.items()}
-    return {f"{g}/{key}": a for g, group in groups.items() for key, a in group.items()}
-
-
-def assert_equal(one: Bundle, other: Bundle) -> None:
-    for name in ("config", "data", "preprocessing", "detector", "metrics", "created", "versions"):
-        assert getattr(one, name) == getattr(other, name)
-    assert one.tables.keys() == other.tables.keys()
-    specs = [{name: net.spec for name, net in b.networks.items()} for b in (one, other)]
-    assert specs[0] == specs[1]
-    ours, theirs = arrays_of(one), arrays_of(other)
-    assert ours.keys() == theirs.keys()
-    for key, array in ours.items():
-        assert array.dtype == theirs[key].dtype
-        np.testing.assert_array_equal(array, theirs[key], strict=True)
 
 
 @pytest.fixture
@@ -133,41 +132,42 @@ def test_round_trip(saved: Path) -> None:
     loaded = load_bundle(saved)
     assert str(saved) in repr(loaded)
     assert len(repr(loaded)) < 200 + len(str(saved))  # not the arrays
-    assert_equal(make_bundle(), loaded)
+    assert make_bundle() == loaded
     assert loaded.path == saved
     assert loaded.sha256 == make_bundle().sha256
-    assert all(array.flags.writeable for array in arrays_of(loaded).values())
-    assert_equal(loaded, load_bundle(saved.parent))  # the run folder will do
+    assert all(value.flags.writeable for value in loaded.networks["generator"].weights.values())
+    assert loaded == load_bundle(saved.parent)  # the run folder will do
 
 
 def test_bytes_are_deterministic_and_id_ignores_created(tmp_path: Path) -> None:
     one = make_bundle()
-    backwards = make_bundle(tables=dict(reversed(one.tables.items())), detector=one.detector)
+    method = one.require_detector().methods[0]
+    state = dict(reversed(method.state.items()))
+    backwards = with_method(one, state=state)
     paths = [save_bundle(b, tmp_path / str(i)) for i, b in enumerate((one, backwards))]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     later = make_bundle(created="2030-01-01T00:00:00+00:00")
     assert later.bundle_id == one.bundle_id
     assert len(one.bundle_id) == 12
-    assert make_bundle(metrics={"auroc": 0.8}).bundle_id != one.bundle_id
-    assert make_bundle(tables={}).bundle_id != one.bundle_id
+    assert make_bundle(metrics=BundleMetrics(steps={"gan": 8})).bundle_id != one.bundle_id
+    assert make_bundle(latents=None).bundle_id != one.bundle_id
 
 
-def test_saving_normalises(tmp_path: Path) -> None:
-    bundle = Bundle(
-        data={},
-        metrics={"auroc": float("nan"), "n": np.int64(3), "x": np.float32(0.5)},
-        config={"shape": (8, 8)},
-        tables={"t": {"a": np.arange(6.0).reshape(2, 3).T, "b": np.arange(3, dtype=">i4")}},
-    )
+def test_saving_normalizes_the_memory_layout(tmp_path: Path) -> None:
+    state = {"a": np.arange(6.0).reshape(2, 3).T, "b": np.arange(3, dtype=">i4")}
+    bundle = with_method(make_bundle(), state=state)
     loaded = load_bundle(save_bundle(bundle, tmp_path))
     assert loaded.path == bundle.path == tmp_path / BUNDLE_FILE
-    assert loaded.metrics == {"auroc": None, "n": 3, "x": 0.5}
-    assert loaded.config == {"shape": [8, 8]}
-    np.testing.assert_array_equal(loaded.tables["t"]["a"], bundle.tables["t"]["a"])
-    np.testing.assert_array_equal(loaded.tables["t"]["b"], [0, 1, 2])
+    stored = loaded.require_detector().methods[0].state
+    np.testing.assert_array_equal(stored["a"], state["a"])
+    np.testing.assert_array_equal(stored["b"], [0, 1, 2])
     assert loaded.sha256 == bundle.sha256
-    assert loaded.created.endswith("+00:00")
-    assert loaded.versions["numpy"] == np.__version__
+
+
+def test_defaults_are_the_present_time_and_versions() -> None:
+    bundle = Bundle(Config(), DatasetInfo("none", 0), ImagePreprocessing(8, 1, "uint8", 0.0, 255.0))
+    assert bundle.created.endswith("+00:00")
+    assert bundle.versions["numpy"] == np.__version__
 
 
 def test_import_and_reading_load_no_tensorflow(saved: Path) -> None:
@@ -186,13 +186,13 @@ def test_inspect(saved: Path) -> None:
     assert shown["format_version"] == 2
     assert shown["networks"]["generator"]["parameters"] == 13
     assert shown["networks"]["generator"]["spec"]["architecture"] == "dcgan"
-    assert shown["tables"]["latents"]["z"] == {"shape": [5, 3], "dtype": "float16"}
+    assert shown["arrays"]["latents"]["latents"] == {"shape": [5, 3], "dtype": "float16"}
+    assert shown["arrays"]["detector"]["methods/0/state/steps"] == {"shape": [], "dtype": "int64"}
     assert shown["calibration_size"] == 6
-    assert shown["detector"]["method"] == "anogan"
+    assert shown["detector"]["methods"][0]["name"] == "anogan"
     assert shown["total_bytes"] == saved.stat().st_size > sum(shown["sizes"].values())
-    assert (
-        inspect_bundle(forge(saved, {"tables/calibration.npz": None}))["calibration_size"] is None
-    )
+    without = save_bundle(with_method(make_bundle(), calibration=None), saved)
+    assert inspect_bundle(without)["calibration_size"] is None
 
 
 def test_packed_anew_with_compression_is_read(saved: Path) -> None:
@@ -200,7 +200,7 @@ def test_packed_anew_with_compression_is_read(saved: Path) -> None:
     with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, raw in members.items():
             archive.writestr(name, raw)
-    assert_equal(make_bundle(), load_bundle(saved))
+    assert make_bundle() == load_bundle(saved)
 
 
 def test_parts() -> None:
@@ -212,25 +212,25 @@ def test_parts() -> None:
         with pytest.raises(BundleError, match=f"has no {part}.*train with"):
             bundle.require(part)
     assert not make_bundle(networks={}).has("classes")
-    assert not make_bundle(data={"class_names": []}).has("classes")
-    bundle.networks["generator"].spec["arguments"]["num_classes"] = 0
-    assert not bundle.has("classes")
+    assert not make_bundle(data=DatasetInfo("caps", 9)).has("classes")
+    spec = NetworkSpec("dcgan", "generator", {"num_classes": 0})
+    assert not make_bundle(networks={"generator": Network(spec, {})}).has("classes")
     with pytest.raises(BundleError, match="no part 'decoder'"):
         bundle.has("decoder")
 
 
 def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
-    from augan.augment import request
+    from augan.augment import job
     from augan.detect import output_paths
     from augan.report.html.training import write_training_page
 
     assert load_bundle(saved).saved_path() == saved
-    assert request.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
+    assert job.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
     beside: list[Callable[[Bundle], object]] = [
         Bundle.saved_path,
         write_training_page,
         lambda bundle: output_paths.default_output_folder(bundle, "images"),
-        lambda bundle: request.default_out(bundle, None, "new"),
+        lambda bundle: job.default_out(bundle, None, "new"),
     ]
     for of in beside:
         with pytest.raises(BundleError, match=r"never saved.* save it first, or give a folder"):
@@ -246,7 +246,7 @@ def outcome(raw: bytes, path: Path, original: Bundle) -> str:
         loaded = load_bundle(path)
     except BundleError:
         return "refused"
-    assert_equal(original, loaded)
+    assert original == loaded
     return "equal"
 
 
@@ -267,7 +267,7 @@ def test_no_flipped_byte_changes_the_content(saved: Path) -> None:
 def test_every_truncation_is_refused(saved: Path) -> None:
     raw, original = saved.read_bytes(), make_bundle()
     inner_ends = [i + 22 for i in range(len(raw) - 22) if raw[i : i + 4] == b"PK\x05\x06"]
-    assert len(inner_ends) == 4  # one for each npz: a whole zip within a cut one
+    assert len(inner_ends) == 3  # one for each npz: a whole zip within a cut one
     lengths = {*range(0, len(raw), len(raw) // 150), *range(len(raw) - 40, len(raw)), *inner_ends}
     for length in lengths:
         assert outcome(raw[:length], saved, original) == "refused"
@@ -315,7 +315,7 @@ def test_places_without_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_changed_member(saved: Path) -> None:
     members = members_of(saved)
-    members["metrics.json"] = members["metrics.json"].replace(b"0.9", b"1.0")
+    members["metrics.json"] = members["metrics.json"].replace(b"20", b"21")
     with saved.open("wb") as stream:
         write_zip(stream, members)
     refused(saved, r"member metrics.json was changed \(SHA-256 differs\)")
@@ -326,8 +326,8 @@ def test_changed_member(saved: Path) -> None:
     [
         ({"../evil.json": b"{}"}, "path outside"),
         ({"/etc/evil.json": b"{}"}, "path outside"),
-        ({"tables\\evil.npz": b""}, "path outside"),
-        ({"tables/../config2.json": b"{}"}, "path outside"),
+        ({"splits\\evil.npz": b""}, "path outside"),
+        ({"networks/../config2.json": b"{}"}, "path outside"),
         ({".hidden": b""}, "path outside"),
         ({"model.pkl": b"\x80"}, "unknown member 'model.pkl'"),
         ({"networks/a/b.json": b"{}"}, "unknown member"),
@@ -343,8 +343,8 @@ def test_changed_member(saved: Path) -> None:
         ({"networks/generator.safetensors": b""}, "declares a header"),
         ({"networks/generator.safetensors": b"\xff" * 8 + b"{}"}, "declares a header"),
         ({"networks/generator.safetensors": b"\x02" + b"\0" * 7 + b"{}x"}, "safetensors"),
-        ({"tables/split.npz": b"PK"}, "split.npz is not a bundle|truncated"),
-        ({"tables/split.npz": npz(a=b"")}, "not a plain array"),
+        ({"splits.npz": b"PK"}, "splits.npz is not a bundle|truncated"),
+        ({"splits.npz": npz(a=b"")}, "not a plain array"),
     ],
 )
 def test_forged_members(saved: Path, changes: dict[str, bytes | None], words: str) -> None:
@@ -403,7 +403,7 @@ class Payload:
     ],
 )
 def test_forged_arrays(saved: Path, raw: bytes, words: str) -> None:
-    refused(forge(saved, {"tables/split.npz": npz(a=raw)}), words)
+    refused(forge(saved, {"splits.npz": npz(a=raw)}), words)
 
 
 @pytest.mark.parametrize(
@@ -464,13 +464,13 @@ def rezip(path: Path, name: str, raw: bytes, **attributes: int) -> None:
     ("name", "attributes", "words"),
     [
         ("metrics.json", {}, "'metrics.json' twice"),
-        ("tables/more.npz", {}, "manifest does not list"),
+        ("more.npz", {}, "manifest does not list"),
         ("link.json", {"external_attr": (stat.S_IFLNK | 0o777) << 16}, "is a link"),
         ("secret.json", {"flag_bits": 1}, "is encrypted"),
         ("old.json", {"compress_type": zipfile.ZIP_BZIP2}, "compressed by method 12"),
         ("big.json", {"file_size": 2**31 - 1}, "oversized"),
         ("liar.json", {"file_size": 5}, "but declares 5"),
-        ("tables/", {}, "path outside"),
+        ("networks/", {}, "path outside"),
     ],
 )
 def test_forged_headers(saved: Path, name: str, attributes: dict[str, int], words: str) -> None:
@@ -494,7 +494,7 @@ def test_zip_bombs(saved: Path) -> None:
 
 
 def test_too_many_members(saved: Path) -> None:
-    forge(saved, {f"tables/t{i}.npz": npz() for i in range(600)})
+    forge(saved, {f"networks/t{i}.json": b"{}" for i in range(600)})
     refused(saved, "oversized: .* members")
 
 
@@ -511,21 +511,31 @@ def test_oversized_json(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"config": {"a": float("inf")}}, r"config\['a'\] is inf"),
-        ({"config": {"a": [Path("x")]}}, r"config\['a'\]\[0\] is a .*Path, expected JSON"),
-        ({"data": {"counts": {0: 1}}}, "has the key 0, expected text"),
-        ({"tables": {"../t": {}}}, "cannot name a network or table"),
-        ({"tables": {"t": {"a/b": np.zeros(1)}}}, "an array called 'a/b'"),
-        ({"tables": {"t": {"a": np.array([{}])}}}, "dtype object, expected"),
-        ({"tables": {"t": {"a": np.array(["2020"], "M8[s]")}}}, "dtype datetime64"),
-        ({"networks": {"g": Network({}, {"a": np.array(["x"])})}}, "dtype <U1, expected"),
-        ({"networks": {"g": Network({}, {"__metadata__": np.zeros(1)})}}, "reserved"),
+        ({"state": {"a": np.array([{}])}}, "dtype object, expected"),
+        ({"state": {"a": np.array(["2020"], "M8[s]")}}, "dtype datetime64"),
+        (
+            {
+                "networks": {
+                    "g": Network(NetworkSpec("mlp", "generator", {}), {"a": np.array(["x"])})
+                }
+            },
+            "dtype <U1, expected",
+        ),
+        (
+            {
+                "networks": {
+                    "g": Network(NetworkSpec("mlp", "generator", {}), {"__metadata__": np.zeros(1)})
+                }
+            },
+            "reserved",
+        ),
     ],
 )
 def test_unsaveable_content(saved: Path, changes: dict[str, Any], words: str) -> None:
     before = saved.read_bytes()
+    state = {"state": changes.pop("state", {})}
     with pytest.raises(BundleError, match=words):
-        save_bundle(make_bundle(**changes), saved)
+        save_bundle(with_method(make_bundle(**changes), **state), saved)
     assert saved.read_bytes() == before
 
 
@@ -542,7 +552,7 @@ def test_failed_save_leaves_the_old_file(
     monkeypatch.setattr(os, failing, fail)
     expected = BundleError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected, match=r"No space left; make room|stopped"):
-        save_bundle(make_bundle(metrics={}), saved)
+        save_bundle(make_bundle(metrics=BundleMetrics()), saved)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -550,8 +560,8 @@ def test_failed_save_leaves_the_old_file(
 def test_save_makes_folders_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / BUNDLE_FILE
     save_bundle(make_bundle(), path)
-    save_bundle(make_bundle(metrics={"auroc": 1}), path)
-    assert load_bundle(path).metrics == {"auroc": 1}
+    save_bundle(make_bundle(metrics=BundleMetrics(steps={"gan": 1})), path)
+    assert load_bundle(path).metrics == BundleMetrics(steps={"gan": 1})
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BundleError, match="cannot be written"):
         save_bundle(make_bundle(), tmp_path / "file" / BUNDLE_FILE)
@@ -593,7 +603,7 @@ def test_weights_round_trip() -> None:
     assert list(weights) == ["a/bias", "d/kernel"]
     source.variables[0].value[:] = 9  # the weights read are copies
     target = tiny_model()
-    assign_weights(target, Network({}, weights))
+    assign_weights(target, Network(NetworkSpec("mlp", "generator", {}), weights))
     np.testing.assert_array_equal(target.variables[0].value, np.full((2, 3), 1.5))
     np.testing.assert_array_equal(target.variables[1].value, np.full(3, 1.5))
 
@@ -611,7 +621,9 @@ def test_unfitting_weights_assign_nothing(
     changes: dict[str, np.ndarray | None], words: str
 ) -> None:
     merged = read_weights(tiny_model(1.5)) | changes
-    network = Network({}, {k: v for k, v in merged.items() if v is not None})
+    network = Network(
+        NetworkSpec("mlp", "generator", {}), {k: v for k, v in merged.items() if v is not None}
+    )
     target = tiny_model()
     with pytest.raises(BundleError, match=words):
         assign_weights(target, network)
@@ -621,7 +633,10 @@ def test_unfitting_weights_assign_nothing(
 def test_variables_of_one_name() -> None:
     model = tiny_model()
     model.variables.append(Variable("a/bias", np.zeros(3)))
-    for call in (lambda: read_weights(model), lambda: assign_weights(model, Network({}, {}))):
+    for call in (
+        lambda: read_weights(model),
+        lambda: assign_weights(model, Network(NetworkSpec("mlp", "generator", {}), {})),
+    ):
         with pytest.raises(BundleError, match="two variables of generator are called 'a/bias'"):
             call()
 

@@ -91,8 +91,7 @@ def add_run(bundle: Bundle, name: str, age: float = 0.0) -> Path:
 
 
 def without_detector(bundle: Bundle) -> Bundle:
-    kept = {k: v for k, v in bundle.tables.items() if k not in ("detector", "calibration")}
-    return replace(bundle, detector=None, tables=kept)
+    return replace(bundle, detector=None)
 
 
 def write_digits(folder: Path, count: int, by_class: bool = False) -> Path:

@@ -1,7 +1,6 @@
 """Tests of errors: one line, exit code 2, nothing written."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from augan.bundle import Bundle, save_bundle
 from augan_cli.commands.augment import augment_command
 from augan_cli.commands.merge import merge_command
 from augan_cli.errors import name_options
+from tests._helpers import with_data, with_method
 from tests.cli._helpers import (
     add_run,
     assert_error,
@@ -43,8 +43,8 @@ def folder_with_errors(tmp_path_factory: pytest.TempPathFactory, digits_bundle: 
         Path("list.yaml").write_text("- 1\n")
         Path("groups.csv").write_text("path,group\nimages/000.png,a\n")
         save_bundle(with_unknown_method(digits_bundle), "future.augan")
-        one_class = {**digits_bundle.data, "class_names": [], "class_counts": []}
-        save_bundle(replace(digits_bundle, data=one_class), "one-class.augan")
+        one_class = with_data(digits_bundle, class_names=(), class_counts=())
+        save_bundle(one_class, "one-class.augan")
     return folder
 
 
@@ -54,7 +54,7 @@ def flip(raw: bytes, place: int) -> bytes:
 
 def with_unknown_method(bundle: Bundle) -> Bundle:
     """Return a bundle with a detection method that this version does not have."""
-    return replace(bundle, detector={"method": "crystal-ball", "components": []})
+    return with_method(bundle, name="crystal-ball", components=())
 
 
 ERRORS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, BundleMetrics
 from tests.cli._helpers import (
     Augan,
     add_run,
@@ -21,7 +21,9 @@ from tests.cli._helpers import (
 
 def test_model_accepts_a_run_or_a_bundle_file(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "new")
-    older = add_run(replace(digits_bundle, metrics={"older": True}), "old", age=100)
+    older = add_run(
+        replace(digits_bundle, metrics=BundleMetrics(warnings=("older",))), "old", age=100
+    )
     write_digits(Path("images"), 3)
     for model in ("runs/old", older):
         result = augan("detect", "images", "--model", model)
@@ -33,7 +35,7 @@ def test_model_accepts_a_run_or_a_bundle_file(augan: Augan, digits_bundle: Bundl
 def test_model_default_is_the_newest_run_with_the_part(augan: Augan, digits_bundle: Bundle) -> None:
     write_digits(Path("images"), 3)
     add_run(digits_bundle, "oldest", age=200)
-    add_run(replace(digits_bundle, metrics={"middle": True}), "middle", age=100)
+    add_run(replace(digits_bundle, metrics=BundleMetrics(warnings=("middle",))), "middle", age=100)
     add_run(without_detector(digits_bundle), "newest")
     os.symlink("newest", "runs/latest")
     assert augan("detect", "images").stderr == "model: runs/middle/bundle.augan\n"

@@ -52,7 +52,7 @@ def test_quickstart_writes_images_and_one_run(quickstart: tuple[Path, dict]) -> 
     assert (folder / "runs" / "latest").is_symlink()
     run = (folder / "runs" / "latest").resolve()
     assert run == (folder / "runs" / runs[0]).resolve()
-    assert load_bundle(run).data["name"] == "digits"
+    assert load_bundle(run).data.name == "digits"
     assert {"bundle.augan", "config.yaml", "metrics.jsonl", "samples"} <= set(os.listdir(run))
     assert list((run / "samples").glob("step_*.png"))
     lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -108,7 +108,6 @@ def test_quickstart_detect_scores_anomalous_images_higher(quickstart: tuple[Path
 
 def test_quickstart_model_reconstructs_the_image_it_is_given(quickstart: tuple[Path, dict]) -> None:
     from augan.bundle import restore_network
-    from augan.data.modalities.registry import restore_preprocessing
     from augan.detect.methods.fanogan import FAnoGAN
     from augan.detect.methods.registry import DETECTION_METHODS
 
@@ -117,7 +116,7 @@ def test_quickstart_model_reconstructs_the_image_it_is_given(quickstart: tuple[P
         role: restore_network(bundle, role)
         for role in DETECTION_METHODS["fanogan"].required_networks
     }
-    images = restore_preprocessing(bundle.preprocessing).normalize(digits("test").images[:50])
+    images = bundle.preprocessing.normalize(digits("test").images[:50])
     again = FAnoGAN(models).reconstruct(images)
     own = np.square(images - again).mean(axis=(1, 2, 3))
     another = np.square(images - np.roll(again, 1, axis=0)).mean(axis=(1, 2, 3))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,7 @@ def results(
 ) -> dict[str, tuple[int, list[str]]]:
     """Exit code of each command, and what was loaded after it; all in one process, in order."""
     folder = tmp_path_factory.mktemp("startup")
-    path = digits_bundle.path
-    save_bundle(digits_bundle, folder / "runs" / "a" / "bundle.augan")
-    digits_bundle.path = path
+    save_bundle(replace(digits_bundle), folder / "runs" / "a" / "bundle.augan")
     (folder / "full").mkdir()
     (folder / "full" / "notes.txt").write_text("mine")
     root = Path(__file__).parents[2]

@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from augan import DetectionRequest, detect_folder, recalibrate
-from augan.bundle import Bundle, read_weights, restore_network
+from augan.bundle import Bundle, CalibrationScores, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
 from augan.detect.methods.registry import DETECTION_METHODS
 from augan.detect.output_paths import default_output_folder
@@ -21,7 +20,7 @@ from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.io.layout import DETECTION_FILE, SCORES_FILE
 from augan.report.html.detection import write_top_samples_image
-from tests._helpers import tree, write_images
+from tests._helpers import tree, with_method, write_images
 
 COMPONENTS = ["feature_neighbors", "mahalanobis", "input_neighbors"]
 
@@ -81,7 +80,7 @@ def test_p_values_and_flags_follow_from_the_scores(
     scores, p_values = numbers(rows), numbers(rows, "p_value")
     assert (p_values > 0).all()
     assert (p_values <= 1).all()
-    calibration = np.asarray(digits_bundle.tables["calibration"]["scores"])
+    calibration = np.asarray(digits_bundle.detector.methods[0].calibration.scores)
     expected = (1 + (calibration[None] >= scores[:, None]).sum(axis=1)) / (len(calibration) + 1)
     np.testing.assert_array_equal(p_values, expected)
     assert [row["anomaly"] for row in rows] == [str(int(p <= 0.2)) for p in p_values]
@@ -251,7 +250,7 @@ def test_scoring_changes_no_weights(
     method = (
         DETECTION_METHODS["fanogan"]
         .load_class()(models)
-        .set_state(digits_bundle.tables["detector-fanogan"])
+        .set_state(digits_bundle.detector.methods[1].state)
     )
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)
@@ -290,7 +289,7 @@ class TestRate:
     def test_rate_of_the_training_precedes_the_default(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
-        config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.3}}
+        config = digits_bundle.config.replace(detect__method="fanogan", detect__far=0.3)
         bundle = replace(digits_bundle, config=config)
         assert detect_folder(bundle, DetectionRequest(folder), tmp_path / "a").guarantee.far == 0.3
         assert (
@@ -301,8 +300,7 @@ class TestRate:
     def test_too_few_calibration_images_warn_or_refuse(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
-        few = {"scores": np.arange(9.0), "num_groups": np.array(9)}
-        bundle = replace(digits_bundle, tables={**digits_bundle.tables, "calibration": few})
+        bundle = with_method(digits_bundle, calibration=CalibrationScores(np.arange(9.0), 9))
         result = detect_folder(bundle, DetectionRequest(folder), tmp_path / "out")
         assert result.guarantee.far == pytest.approx(0.1)
         assert len(result.warnings) == 1
@@ -331,8 +329,7 @@ class TestFalseDiscoveryRate:
         """The bundle, calibrated so that `count` of the images exceed its 99 scores."""
         scores = np.sort(detector.score(pixels))
         lines = np.linspace(scores[0], scores[-1 - count], 99)
-        table = {"scores": lines, "num_groups": np.array(99)}
-        return replace(bundle, tables={**bundle.tables, "calibration": table})
+        return with_method(bundle, calibration=CalibrationScores(lines, 99))
 
     def test_decision_depends_on_all_p_values(
         self,
@@ -431,7 +428,7 @@ def test_images_of_another_size_warn(
     assert not any("expected size" in text for text in warnings_of(recalibrated, large, tmp_path))
     assert any("3 of 3" in text for text in warnings_of(digits_bundle, large, tmp_path))
     several = replace(
-        digits_bundle, preprocessing={**digits_bundle.preprocessing, "original_shape": None}
+        digits_bundle, preprocessing=replace(digits_bundle.preprocessing, original_shape=None)
     )
     assert not any("expected size" in text for text in warnings_of(several, large, tmp_path))
 
@@ -445,7 +442,7 @@ def test_picture_of_top_samples_of_several_sizes(
         replace(scored, reconstruction=None, thumbnail=side, overlay=side)
         for scored, side in zip(result.most_anomalous, sides)
     ]
-    preprocessing = restore_preprocessing(digits_bundle.preprocessing)
+    preprocessing = digits_bundle.preprocessing
     for shown, rows in ((worst[:2], 2), (worst, 1)):  # with overlays, where they fit together
         path = write_top_samples_image(replace(result, top_samples=shown), preprocessing)
         with Image.open(path) as picture:
@@ -479,10 +476,9 @@ def test_a_bundle_without_detector_or_calibration_is_refused(
         detect_folder(
             replace(digits_bundle, detector=None), DetectionRequest(folder), tmp_path / "out"
         )
-    tables = {k: v for k, v in digits_bundle.tables.items() if k != "calibration"}
     with pytest.raises(BundleError, match="never calibrated"):
         detect_folder(
-            replace(digits_bundle, tables=tables), DetectionRequest(folder), tmp_path / "out"
+            with_method(digits_bundle, calibration=None), DetectionRequest(folder), tmp_path / "out"
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -9,14 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from augan import DetectionRequest, detect_folder, load_bundle, recalibrate
-from augan.bundle import Bundle
+from augan.bundle import Bundle, CalibrationSamples
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
 from augan.detect.recalibration import recalibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
 from augan_cli.main import app
-from tests._helpers import write_images
+from tests._helpers import with_data, with_detector, write_images
 
 
 @pytest.fixture(scope="module")
@@ -37,31 +37,26 @@ def test_only_the_calibrations_change(
     assert digits_bundle.sha256 == before != new.sha256
     assert new.path is None
     scores = Detector.from_bundle(digits_bundle).score(pixels)
-    np.testing.assert_array_equal(new.tables["calibration"]["scores"], np.sort(scores))
+    np.testing.assert_array_equal(new.detector.methods[0].calibration.scores, np.sort(scores))
     np.testing.assert_array_equal(Detector.from_bundle(new).score(pixels), scores)
-    assert new.detector == {
-        **(digits_bundle.detector or {}),
-        "calibrated_on": {
-            "name": "normals",
-            "num_samples": 60,
-            "num_groups": 60,
-            "num_left_out": 0,
-            "warnings": [],
-            "image_shape": [8, 8],
-        },
-    }
+    assert new.detector.calibrated_on == CalibrationSamples(
+        "normals", num_samples=60, num_groups=60, image_shape=(8, 8)
+    )
     fanogan = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
-    table = new.tables["calibration-fanogan"]
-    np.testing.assert_array_equal(table["scores"], np.sort(fanogan))
-    calibrations = [
-        name for name in new.tables if name.startswith(("calibration", "map_calibration"))
-    ]
-    assert len(calibrations) == 4
-    undone = replace(
-        new,
-        detector=digits_bundle.detector,
-        tables={**new.tables, **{name: digits_bundle.tables[name] for name in calibrations}},
-        versions=digits_bundle.versions,
+    stored = new.detector.methods[1]
+    assert stored.name == "fanogan"
+    np.testing.assert_array_equal(stored.calibration.scores, np.sort(fanogan))
+    former = {method.name: method for method in digits_bundle.detector.methods}
+    methods = tuple(
+        replace(
+            method,
+            calibration=former[method.name].calibration,
+            map_calibration=former[method.name].map_calibration,
+        )
+        for method in new.detector.methods
+    )
+    undone = with_detector(
+        replace(new, versions=digits_bundle.versions), methods=methods, calibrated_on=None
     )
     assert undone.sha256 == before
     assert recalibrate(digits_bundle, normals).sha256 == new.sha256  # deterministic
@@ -137,15 +132,15 @@ def test_unreadable_images_are_left_out_with_a_warning(
     folder = write_images(tmp_path / "new", pixels[:20])
     (folder / "005.png").write_bytes(b"no image")
     new = recalibrate(digits_bundle, folder)
-    description = (new.detector or {})["calibrated_on"]
-    assert (description["num_samples"], description["num_left_out"]) == (19, 1)
-    assert "1 of 20 could not be used" in description["warnings"][0]
-    assert "005.png" in description["warnings"][0]
+    samples = new.detector.calibrated_on
+    assert (samples.num_samples, samples.num_left_out) == (19, 1)
+    assert "1 of 20 could not be used" in samples.warnings[0]
+    assert "005.png" in samples.warnings[0]
 
 
 def test_images_from_the_training_folder_warn(digits_bundle: Bundle, normals: Path) -> None:
-    trained = replace(digits_bundle, data={**digits_bundle.data, "source": str(normals.parent)})
-    (warning,) = (recalibrate(trained, normals).detector or {})["calibrated_on"]["warnings"]
+    trained = with_data(digits_bundle, source=str(normals.parent))
+    (warning,) = recalibrate(trained, normals).detector.calibrated_on.warnings
     assert "the model was trained on images from" in warning
 
 
@@ -210,7 +205,7 @@ def test_too_few_images_for_the_rate_of_the_model_warn(
 ) -> None:
     from augan.report.text import format_calibration
 
-    config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
+    config = digits_bundle.config.replace(detect__method="fanogan", detect__far=0.01)
     folder = write_images(tmp_path / "few", pixels[:10])
     made = recalibrate(replace(digits_bundle, config=config), folder)
     lines = format_calibration(made)

@@ -45,6 +45,7 @@ from augan.gan.networks.registry import build_network, feature_blocks, network_s
 from augan.io.images import write_png
 from augan.workflow.train import train
 from augan_cli.main import app
+from tests._helpers import with_data, with_method
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "score_with_onnx.py"
 ROUNDING = 2e-3  # in deviations of the validation samples, of untrained networks
@@ -226,7 +227,7 @@ def test_a_detector_leaves_with_all_that_a_scorer_needs(
     assert detector.map_calibration is not None
     assert about["map"]["threshold"] == detector.map_calibration.threshold(about["rate"])
     parity = json.loads((scorer / "parity.json").read_text())
-    assert parity["num_samples"] == len(digits_bundle.tables["split"]["calibration"]) == 99
+    assert parity["num_samples"] == len(digits_bundle.splits.calibration) == 99
     assert 0 < parity["relative_difference"] < 0.01
     assert parity["num_disagreeing"] <= parity["num_borderline"] <= 5
     pixels = np.asarray(digits("test").images)[:50]
@@ -325,7 +326,7 @@ def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Pat
 def test_where_the_data_is_gone_made_up_images_are_compared(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
-    bundle = replace(digits_bundle, data={**digits_bundle.data, "name": "gone", "source": None})
+    bundle = with_data(digits_bundle, name="gone", source=None)
     result = export_onnx(bundle, "detector", tmp_path / "out", method="fanogan")
     assert result.parity.compared == "64 random images and 128 images of the generator"
     (warning,) = result.warnings
@@ -384,15 +385,13 @@ def test_a_table_has_no_graph(part: str, digits_bundle: Bundle, tmp_path: Path) 
     columns = TabularPreprocessing.fit_table(
         Table(pd.DataFrame({"a": range(9), "b": ["x", "y", "z"] * 3}))
     )
-    bundle = replace(digits_bundle, preprocessing=columns.to_dict())
+    bundle = replace(digits_bundle, preprocessing=columns)
     with pytest.raises(ConfigError, match="a model of a table cannot be exported"):
         export_onnx(bundle, part, tmp_path / "out")
 
 
 def test_a_search_is_no_graph(digits_bundle: Bundle, tmp_path: Path) -> None:
-    detector = {**(digits_bundle.detector or {}), "method": "anogan"}
-    tables = {**digits_bundle.tables, "detector": {"steps": np.array(5)}}
-    bundle = replace(digits_bundle, detector=detector, tables=tables)
+    bundle = with_method(digits_bundle, name="anogan", state={"steps": np.array(5)})
     with pytest.raises(ConfigError, match=r"'anogan' cannot be exported: it searches .* fanogan"):
         export_onnx(bundle, "detector", tmp_path / "out")
 
@@ -485,7 +484,7 @@ def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
         place.mkdir()
         bundle = trained(images, place, *settings)
         assert any(network.endswith("transformation_head") for network in bundle.networks)
-        for method in ("auto", *(bundle.detector or {})["other_methods"]):
+        for method in bundle.detector.method_names:
             result = export_onnx(bundle, "detector", place / method, method=method)
             assert result.parity.compared.startswith(("20 held-out", "60 images, each held out"))
             assert result.parity.typical_difference < 1e-4
@@ -500,7 +499,7 @@ def test_large_files_are_scored_at_their_own_scale(tmp_path: Path) -> None:
     drawn = (rng.normal(130, 20, (140 + i % 3, 150)) for i in range(36))
     images = [image.clip(0, 255).astype(np.uint8) for image in drawn]
     bundle = trained(images, tmp_path)
-    assert bundle.preprocessing["modality"] == "tiles"
+    assert bundle.preprocessing.modality == "tiles"
     result = export_onnx(bundle, "detector", tmp_path / "out")
     assert result.parity.relative_difference < 1e-3
     (tmp_path / "jpeg").mkdir()

@@ -20,7 +20,6 @@ from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
-from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.cross_conformal_ensemble import RANK_CORRECTION
@@ -32,6 +31,7 @@ from augan.training import checkpoints, loop
 from augan.workflow.prepare import prepare_data, resolve_config
 from augan.workflow.train import train
 from augan_cli.main import app
+from tests._helpers import with_detector
 
 COUNT = 50
 SMALL = {
@@ -86,19 +86,21 @@ def test_bundle_contains_five_detectors(bundle: Bundle, dataset: Dataset) -> Non
     assert sorted(bundle.networks) == [f"fold{k}-discriminator" for k in range(1, 6)]
     weights = [next(iter(net.weights.values())) for net in bundle.networks.values()]
     assert not any(np.array_equal(weights[0], other) for other in weights[1:])
-    assert (bundle.detector or {})["num_folds"] == 5
-    fold = bundle.tables["split"]["fold"]
+    assert bundle.detector.num_folds == 5
+    fold = bundle.splits.fold
     assert np.bincount(fold).tolist() == [0, 10, 10, 10, 10, 10]
-    calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    assert (calibration.n, calibration.fold_sizes) == (COUNT, (10,) * 5)
-    assert len(bundle.metrics["folds"]) == 5
+    calibration = bundle.detector.methods[0].calibration
+    assert (len(calibration.scores), calibration.fold_sizes) == (COUNT, (10,) * 5)
+    assert len(bundle.metrics.folds) == 5
     assert not bundle.has("generator")
     # The calibration score of each image is that of the detector not trained on its fold.
     detector = Detector.from_bundle(bundle)
     images = detector.preprocessing.normalize(np.asarray(dataset.images))
     for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
         own = np.sort(member.score_components(images[fold == k]).sum(axis=1))
-        np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.scores"], atol=1e-5)
+        np.testing.assert_allclose(
+            own, bundle.detector.methods[0].state[f"fold{k}.scores"], atol=1e-5
+        )
 
 
 @pytest.mark.slow
@@ -120,7 +122,7 @@ def test_detection_follows_the_formula(bundle: Bundle, new: Path, tmp_path: Path
         # By the formula, from the calibration scores of the bundle.
         image = detector.preprocessing.normalize(read_image(new / row["path"])[None])
         scores = [member.score_components(image).sum() for member in members]
-        lines = [bundle.tables["detector"][f"fold{k}.scores"] for k in range(1, 6)]
+        lines = [bundle.detector.methods[0].state[f"fold{k}.scores"] for k in range(1, 6)]
         above = sum(int((line >= score).sum()) for line, score in zip(lines, scores))
         assert float(row["p_value"]) == pytest.approx((1 + above) / (COUNT + 1))
     by_score = sorted(rows, key=lambda row: float(row["score"]))
@@ -159,7 +161,7 @@ def test_groups_and_trimming(bundle: Bundle, dataset: Dataset) -> None:
     assert "approximate: 50 images of 10 groups" in promise.sentence
     # Two of ten samples of each fold are removed, which voids the guarantee.
     assert fit_folds(*arguments, trim_fraction=0.2).require_calibration().fold_sizes == (8,) * 5
-    trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim_fraction": 0.2})
+    trimmed = with_detector(bundle, trim_fraction=0.2)
     assert "no guarantee" in (guarantee_void_reason(trimmed) or "")
 
 

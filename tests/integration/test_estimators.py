@@ -31,6 +31,7 @@ from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.training import trainer
 from augan.training.budget import TrainingBudget
+from tests._helpers import with_data
 
 STEPS = 10
 CONTAMINATION = 0.1
@@ -117,7 +118,7 @@ class TestGANDetectorInPipeline:
         detector = pipeline[-1]
         assert detector.n_features_in_ == 64
         assert isinstance(detector.bundle_, Bundle)
-        assert "calibration" not in detector.bundle_.tables  # nothing was held out
+        assert detector.bundle_.detector.methods[0].calibration is None  # nothing was held out
         assert detector.contamination == CONTAMINATION
 
     @pytest.mark.slow
@@ -137,7 +138,7 @@ class TestGANDetectorInPipeline:
 
 class TestGANDetectorAtARate:
     def test_threshold_is_conformal(self, conformal: GANDetector, deep_ones: np.ndarray) -> None:
-        calibration = conformal.bundle_.tables["calibration"]["scores"]
+        calibration = conformal.bundle_.detector.methods[0].calibration.scores
         rank = int(0.05 * (len(calibration) + 1))
         assert conformal.offset_ == -np.sort(calibration)[-rank]
         scores = -conformal.score_samples(deep_ones)
@@ -162,9 +163,8 @@ class TestGANDetectorAtARate:
         self, conformal: GANDetector, deep_ones: np.ndarray
     ) -> None:
         again = GANDetector(bundle=conformal.bundle_, far=0.1).fit(deep_ones[:40])
-        assert again.bundle_.config["detect"]["far"] == 0.1
-        assert again.bundle_.detector is not None
-        assert again.bundle_.detector["calibrated_on"]["num_samples"] == 40
+        assert again.bundle_.config.detect.far == 0.1
+        assert again.bundle_.detector.calibrated_on.num_samples == 40
         assert again.bundle_.path is None  # not saved
         with pytest.raises(ConfigError, match=r"trim_fraction=0\.1 was given with a bundle"):
             GANDetector(bundle=conformal.bundle_, trim_fraction=0.1).fit(deep_ones[:40])
@@ -207,8 +207,8 @@ class TestGANDetectorAtARate:
         groups = np.arange(len(deep_ones)) // 2
         detector = GANDetector(far=0.1, steps=STEPS, random_state=0)
         detector.fit(deep_ones, groups=groups)
-        calibration = detector.bundle_.tables["calibration"]
-        assert 2 * calibration["num_groups"] == len(calibration["scores"])
+        calibration = detector.bundle_.detector.methods[0].calibration
+        assert 2 * calibration.num_groups == len(calibration.scores)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("method", "least"), [("auto", 0.95), ("anogan", 0.8)])
@@ -227,13 +227,13 @@ class TestGANDetectorAtARate:
 def test_config_sets_the_training(ones: np.ndarray) -> None:
     config = Config().replace(generator__width=4, training__steps=2, training__dtype="bfloat16")
     detector = GANDetector(image_shape=(8, 8), far=0.1, config=config, random_state=5).fit(ones)
-    used = Config.from_dict(detector.bundle_.config)
+    used = detector.bundle_.config
     assert (used.seed, used.task, used.detect.far) == (5, "detect", 0.1)
     assert (used.generator.width, used.training.dtype) == (4, "bfloat16")
-    assert detector.bundle_.networks["generator"].spec["arguments"]["width"] == 4
+    assert detector.bundle_.networks["generator"].spec.arguments["width"] == 4
     assert used.training.steps == 2
     longer = clone(detector).set_params(steps=3).fit(ones)
-    assert longer.bundle_.config["training"]["steps"] == 3
+    assert longer.bundle_.config.training.steps == 3
 
 
 class TestGANDetectorRefuses:
@@ -380,7 +380,7 @@ def trained(
 def numbered(trained: tuple[pd.DataFrame, pd.Series, GANOverSampler]) -> Bundle:
     """The same networks for the classes 0 and 1 (alphabetically, "one" came first)."""
     bundle = trained[2].bundle_
-    return replace(bundle, data={**bundle.data, "class_names": ["1", "0"]})
+    return with_data(bundle, class_names=["1", "0"])
 
 
 class TestGANOverSampler:
@@ -507,7 +507,7 @@ class TestGANOverSampler:
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         # "1" is the number of the class "nine", but a label is a name: 1 is not nine.
-        other = replace(numbered, data={**numbered.data, "class_names": ["four", "nine"]})
+        other = with_data(numbered, class_names=["four", "nine"])
         with pytest.raises(DataError, match="four, nine"):
             GANOverSampler(bundle=other, image_shape=(8, 8)).fit_resample(*rare_ones)
 

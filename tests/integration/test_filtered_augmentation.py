@@ -34,7 +34,6 @@ from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
-from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
 from augan.io.layout import RESUME_LOG_FILE, SUMMARY_FILE
 from augan.parallel.sharding import Shard, ShardSet
@@ -82,15 +81,15 @@ class TestTransfer:
     """Method "transfer": codes of a class, moved as codes of another class differ."""
 
     def batch(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
-        codes = bundle.tables["latents"]
-        return LatentTransfer(LatentCodes(codes["latents"], codes["labels"], names)).sample(
+        codes = bundle.latents
+        return LatentTransfer(LatentCodes(codes.latents, codes.labels, names)).sample(
             1, CHUNK_SIZE, 5, 0
         )
 
     def test_real_images_change_as_the_generator_output_changes(self, bundle: Bundle) -> None:
         sampler, codes, ones = (
             GeneratorSampler(bundle),
-            bundle.tables["latents"],
+            bundle.latents,
             np.full(CHUNK_SIZE, 1),
         )
         reference, _ = load_training_reference(bundle, sampler.preprocessing, None)
@@ -98,13 +97,13 @@ class TestTransfer:
         candidates = AUGMENTATION_METHODS.load("transfer")(sampler, reference).generate(
             1, 0, seed=5
         )
-        batch = self.batch(bundle, [reference.names[row] for row in codes["indices"]])
+        batch = self.batch(bundle, [reference.names[row] for row in codes.indices])
         assert candidates.sources == batch.sources
-        rows = codes["indices"][batch.base_indices]
+        rows = codes.indices[batch.base_indices]
         assert (reference.labels[rows] == 1).all()
         scale = sampler.preprocessing.normalize
         after = scale(sampler.decode(batch.latents, ones))
-        before = scale(sampler.decode(codes["latents"][batch.base_indices], ones))
+        before = scale(sampler.decode(codes.latents[batch.base_indices], ones))
         expected = np.clip(scale(reference.samples[rows]) + after - before, -1, 1)
         np.testing.assert_allclose(scale(candidates.samples), expected, atol=1 / 127)
         assert np.abs(after - before).mean() > 0.01
@@ -113,7 +112,7 @@ class TestTransfer:
     def test_without_training_data_codes_are_decoded(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
         candidates = AUGMENTATION_METHODS.load("transfer")(sampler, None).generate(1, 0, seed=5)
-        batch = self.batch(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
+        batch = self.batch(bundle, [f"row {row}" for row in bundle.latents.indices])
         assert candidates.sources == batch.sources
         decoded = sampler.decode(batch.latents, np.full(CHUNK_SIZE, 1))
         np.testing.assert_array_equal(candidates.samples, decoded)
@@ -138,7 +137,7 @@ class TestAccepted:
             assert min(float(row["distance"]) for row in own) >= found.thresholds["min_distance"]
         summary = json.loads((tmp_path / "out" / SUMMARY_FILE).read_text())
         assert summary["classes"] == [found.to_dict() for found in result.acceptance]
-        assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
+        assert summary["classifier_accuracy"] == bundle.metrics.classifier.accuracy
         assert summary["warnings"] == list(result.warnings) == list(generator_warnings(bundle))
 
     def test_load_dataset_reads_the_result(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -180,9 +179,7 @@ class TestAccepted:
         assert small == large[:few]  # the SHA-256 of each file included
 
     def test_filter_rejects_training_samples_and_other_classes(self, bundle: Bundle) -> None:
-        reference, _ = load_training_reference(
-            bundle, restore_preprocessing(bundle.preprocessing), None
-        )
+        reference, _ = load_training_reference(bundle, bundle.preprocessing, None)
         assert reference is not None
         candidate_filter = CandidateFilter(bundle, reference)
         candidate_filter.set_class(0)
@@ -202,7 +199,7 @@ class TestInterpolate:
     def test_manifest_names_both_source_images(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, AugmentRequest("down", 40, method="interpolate"), tmp_path / "out")
         pairs = [json.loads(row["sources"]) for row in read_manifest(tmp_path / "out")]
-        fit = set(bundle.tables["split"]["train"].tolist())
+        fit = set(bundle.splits.train.tolist())
         for first, second in pairs:
             assert first != second
             assert {int(first), int(second)} <= fit
@@ -219,10 +216,9 @@ class TestInterpolate:
         assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
 
     def test_bundle_without_codes_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
-        tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
         with pytest.raises(BundleError, match="codes"):
             augment_folder(
-                replace(bundle, tables=tables),
+                replace(bundle, latents=None),
                 AugmentRequest("down", 4, method="interpolate"),
                 tmp_path / "out",
             )
@@ -261,7 +257,7 @@ class TestTrainingData:
 
     def test_new_location_can_be_given(self, bundle: Bundle, tmp_path: Path) -> None:
         moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
-        shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
+        shutil.copy(bundle.data.source, tmp_path / "moved.npz")
         augment_folder(
             moved, AugmentRequest("down", 9, training_data=tmp_path / "moved.npz"), tmp_path / "a"
         )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from augan.augment.api import augment_folder
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.request import AugmentRequest
 from augan.augment.sharded import augment_shard, merge_augmentation
-from augan.bundle import Bundle, load_bundle, save_bundle
+from augan.bundle import Bundle, BundleMetrics, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder, detect_shard, merge_detection
@@ -299,8 +300,7 @@ class TestAugment:
         bundle = load_bundle(path)
         request = AugmentRequest("3", 5, filtered=False)
         shard = augment_shard(bundle, request, Shard(0, 1), tmp_path / "0")
-        bundle.metrics = {"other": 1}
-        save_bundle(bundle, path)
+        save_bundle(replace(bundle, metrics=BundleMetrics(warnings=("other",))), path)
         with pytest.raises(DataError, match=r"model was .* and is"):
             merge_augmentation(ShardSet([shard]), tmp_path / "out")
 

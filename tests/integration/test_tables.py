@@ -38,7 +38,6 @@ from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
-from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
@@ -89,9 +88,9 @@ class TestTraining:
         self, bundle: Bundle
     ) -> None:
         assert set(bundle.networks) == {"generator", "discriminator", "encoder", "classifier"}
-        assert bundle.networks["generator"].spec["architecture"] == "mlp"
-        assert bundle.data["class_names"] == ["bolt", "plate"]
-        assert bundle.metrics["warnings"] == ["left out, because they have one value only: unit"]
+        assert bundle.networks["generator"].spec.architecture == "mlp"
+        assert bundle.data.class_names == ("bolt", "plate")
+        assert bundle.metrics.warnings == ("left out, because they have one value only: unit",)
         assert not (bundle.path.parent / "samples").exists()
 
     def test_the_monitor_measures_rows(self, tiny_config: Config, tmp_path: Path) -> None:
@@ -100,8 +99,8 @@ class TestTraining:
         unlabeled = train(tiny_config, load_dataset(path), out=tmp_path / "run")
         # 400 rows: 99 calibrate and 30 tune, enough to measure on; nothing can be turned.
         assert set(unlabeled.networks) == {"generator", "discriminator", "encoder"}
-        assert unlabeled.metrics["fidelity"]["extractor"] == "values"
-        assert np.isfinite(unlabeled.metrics["fidelity"]["kernel_distance"])
+        assert unlabeled.metrics.fidelity.extractor == "values"
+        assert np.isfinite(unlabeled.metrics.fidelity.kernel_distance)
 
     def test_equal_settings_give_equal_bundles(
         self, tiny_config: Config, table: Path, bundle: Bundle, tmp_path: Path
@@ -111,7 +110,7 @@ class TestTraining:
 
     def test_a_generated_row_is_numbers_and_one_choice_of_each_group(self, bundle: Bundle) -> None:
         generator = restore_network(bundle, "generator")
-        assert bundle.networks["generator"].spec["arguments"]["groups"] == [2, 2]
+        assert bundle.networks["generator"].spec.arguments["groups"] == [2, 2]
         generate = BatchInference(lambda z, c: generator([z, c], training=False), (8,), (2,))
         noise = np.random.default_rng(0).standard_normal((100, 8)) * 5
         (rows,) = generate(noise, np.eye(2)[np.arange(100) % 2])
@@ -202,7 +201,7 @@ class TestAugment:
     def test_rows_are_compared_where_one_column_is_fine(
         self, bundle: Bundle, table: Path, tmp_path: Path
     ) -> None:
-        preprocessing = restore_preprocessing(bundle.preprocessing)
+        preprocessing = bundle.preprocessing
         reference, _ = load_training_reference(bundle, preprocessing, table)
         assert reference is not None
         coarse = CandidateFilter(bundle, reference)  # two decimals: there, equal rows are chance
@@ -249,7 +248,7 @@ class TestAugment:
         dataset = load_dataset(tmp_path / "npz" / "synthetic.npz")
         files = sorted((tmp_path / "png").glob("*.png"))
         assert_array_equal(dataset.images[..., 0], [np.asarray(Image.open(f)) for f in files])
-        assert dataset.class_names == tuple(digits_bundle.data["class_names"])
+        assert dataset.class_names == digits_bundle.data.class_names
         with open(tmp_path / "npz" / "manifest.csv", newline="") as file:
             classes = [row["class"] for row in csv.DictReader(file)]
         assert [dataset.class_names[label] for label in dataset.labels] == classes

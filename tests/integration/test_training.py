@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from augan import DetectionRequest, detect_folder
-from augan.bundle import load_bundle, restore_network
+from augan.bundle import ClassifierAccuracy, Splits, load_bundle, restore_network
 from augan.config import Config
 from augan.data.cache import PreparedImages
 from augan.data.dataset import from_arrays
@@ -85,10 +85,8 @@ def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
 
 def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp_path):
     def trained_for(far):
-        detect = {**digits_bundle.config["detect"], "far": far}
-        bundle = replace(digits_bundle, config={**digits_bundle.config, "detect": detect})
-        bundle.path = tmp_path / "bundle.augan"
-        return bundle
+        config = digits_bundle.config.replace(detect__far=far)
+        return replace(digits_bundle, config=config, path=tmp_path / "bundle.augan")
 
     (tmp_path / "images").mkdir()
     write_png(tmp_path / "images" / "0.png", tiny_digits.images[0])
@@ -138,57 +136,52 @@ def test_the_bundle_loads_and_has_everything(digits_bundle):
     for part in ("generator", "classes", "detector", "encoder", "classifier", "latents"):
         assert loaded.has(part), part
     assert set(loaded.networks) == {"generator", "discriminator", "encoder", "classifier"}
-    judged = {"detector", "calibration", "map_calibration"}
-    also = {f"{table}-fanogan" for table in judged}
-    assert set(loaded.tables) == {"split", "latents", *judged, *also}
+    assert loaded == digits_bundle
     assert loaded.sha256 == digits_bundle.sha256
-    assert loaded.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
-    assert loaded.metrics["warnings"] == []
-    assert loaded.detector == {
-        "method": "auto",
-        "components": ["feature_neighbors", "mahalanobis", "input_neighbors"],
-        "other_methods": {"fanogan": ["image_residual", "feature_residual"]},
+    assert loaded.metrics.steps == {"gan": 20, "encoder": 10, "classifier": 5}
+    assert loaded.metrics.warnings == ()
+    assert {method.name: method.components for method in loaded.detector.methods} == {
+        "auto": ("feature_neighbors", "mahalanobis", "input_neighbors"),
+        "fanogan": ("image_residual", "feature_residual"),
     }
 
 
 def test_the_bundle_describes_the_data(digits_bundle, tiny_digits):
     data = digits_bundle.data
-    assert data["name"] == "digits"
-    assert data["source"] == "sklearn.datasets.load_digits"
-    assert data["num_samples"] == 240
-    assert data["class_names"] == [str(digit) for digit in range(10)]
-    assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
-    assert len(data["fingerprint"]) == 64
+    assert data.name == "digits"
+    assert data.source == "sklearn.datasets.load_digits"
+    assert data.num_samples == 240
+    assert data.class_names == tuple(str(digit) for digit in range(10))
+    assert data.class_counts == tuple(np.bincount(tiny_digits.labels).tolist())
+    assert len(data.fingerprint) == 64
 
 
 def test_the_split_is_as_specified(digits_bundle, tiny_digits):
-    split = digits_bundle.tables["split"]
-    sizes = {name: len(rows) for name, rows in split.items()}
-    assert sizes == {"train": NUM_TRAIN, "val": NUM_VAL, "calibration": NUM_CALIBRATION}
-    assert sorted(np.concatenate(list(split.values()))) == list(range(240))
+    split = digits_bundle.splits
+    sizes = (len(split.train), len(split.val), len(split.calibration))
+    assert sizes == (NUM_TRAIN, NUM_VAL, NUM_CALIBRATION)
+    assert sorted(np.concatenate([split.train, split.val, split.calibration])) == list(range(240))
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
-    for name, rows in split.items():
-        np.testing.assert_array_equal(rows, getattr(expected, name))
+    assert split == Splits(expected.train, expected.val, expected.calibration)
 
 
 def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_digits):
-    split, codes = digits_bundle.tables["split"], digits_bundle.tables["latents"]
-    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
+    split, codes = digits_bundle.splits, digits_bundle.latents
+    preprocessing = digits_bundle.preprocessing
     # Codes: of the images that were fitted, in their order.
-    np.testing.assert_array_equal(codes["indices"], split["train"])
+    np.testing.assert_array_equal(codes.indices, split.train)
     encoder = restore_network(digits_bundle, "encoder")
     encode = BatchInference(lambda x: encoder(x, training=False), (8, 8, 1))
-    noise, classes = encode(preprocessing.normalize(tiny_digits.images[split["train"]]))
-    np.testing.assert_array_equal(codes["latents"], noise)
-    np.testing.assert_array_equal(codes["class_probabilities"], classes)
+    noise, classes = encode(preprocessing.normalize(tiny_digits.images[split.train]))
+    np.testing.assert_array_equal(codes.latents, noise)
+    np.testing.assert_array_equal(codes.class_probabilities, classes)
     assert noise.shape == (NUM_TRAIN, 8)
     # The classifier's accuracy: on images it was not fitted on.
     classifier = restore_network(digits_bundle, "classifier")
-    logits = classifier(preprocessing.normalize(tiny_digits.images[split["val"]])).numpy()
-    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split["val"]]).mean())
-    told = digits_bundle.metrics["classifier"]
-    assert told == {"accuracy": accuracy, "n": NUM_VAL, "split": "val"}
-    assert digits_bundle.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
+    logits = classifier(preprocessing.normalize(tiny_digits.images[split.val])).numpy()
+    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split.val]).mean())
+    assert digits_bundle.metrics.classifier == ClassifierAccuracy(accuracy, NUM_VAL, "val")
+    assert digits_bundle.detector.methods[0].calibration.scores.shape == (NUM_CALIBRATION,)
 
 
 def test_nothing_is_left_undecided(digits_bundle):
@@ -200,17 +193,17 @@ def test_nothing_is_left_undecided(digits_bundle):
                 yield path + key
 
     # Limits and penalties that do not apply, and the rate, which is chosen when images are judged.
-    assert set(undecided(digits_bundle.config)) == {
+    assert set(undecided(digits_bundle.config.to_dict())) == {
         "training.max_minutes",
         "detect.far",
         "discriminator.weight_clip",
         "gan.regularizer_weight",
         "gan.regularizer_interval",
     }
-    assert digits_bundle.config["task"] == "both"
-    assert digits_bundle.config["data"]["size"] == 8
+    assert digits_bundle.config.task == "both"
+    assert digits_bundle.config.data.size == 8
     resolved = Config.from_yaml(run_folder(digits_bundle) / "config.yaml")
-    assert resolved.to_dict() == digits_bundle.config
+    assert resolved == digits_bundle.config
 
 
 def test_the_networks_were_really_trained(digits_bundle):
@@ -218,7 +211,7 @@ def test_the_networks_were_really_trained(digits_bundle):
     from augan.gan.networks.registry import build_network
 
     for role, network in digits_bundle.networks.items():
-        first = read_weights(build_network(network.spec))
+        first = read_weights(build_network(network.spec.to_dict()))
         changed = [p for p, w in network.weights.items() if not np.array_equal(w, first[p])]
         assert changed == list(network.weights), role
         assert all(np.isfinite(w).all() for w in network.weights.values())
@@ -227,33 +220,32 @@ def test_the_networks_were_really_trained(digits_bundle):
 # ---------------------------------------------------------------- the detector in the bundle
 
 
-@pytest.mark.parametrize(("method", "of"), [("auto", ""), ("fanogan", "-fanogan")])
-def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits, method, of):
-    split = digits_bundle.tables["split"]
+@pytest.mark.parametrize(("index", "method"), enumerate(["auto", "fanogan"]))
+def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits, index, method):
+    stored = digits_bundle.detector.methods[index]
+    split = digits_bundle.splits
     pixels = tiny_digits.images
     restored = Detector.from_bundle(load_bundle(digits_bundle.path), method)
     # The scores of the live networks, right after their training, are in the calibration.
-    scores = np.sort(restored.score(pixels[split["calibration"]]))
-    np.testing.assert_array_equal(scores, digits_bundle.tables[f"calibration{of}"]["scores"])
+    scores = np.sort(restored.score(pixels[split.calibration]))
+    np.testing.assert_array_equal(scores, stored.calibration.scores)
     assert len(np.unique(scores)) > 90
     # A detector fitted anew on the validation split is the same one.
     models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
-    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
-    fresh = Detector.fit(
-        method, models, preprocessing, pixels, train=split["train"], val=split["val"]
-    )
-    fresh.calibrate(pixels[split["calibration"]], None)
+    preprocessing = digits_bundle.preprocessing
+    fresh = Detector.fit(method, models, preprocessing, pixels, train=split.train, val=split.val)
+    fresh.calibrate(pixels[split.calibration], None)
     np.testing.assert_array_equal(restored.score_components(pixels), fresh.score_components(pixels))
     np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
     assert restored.calibration.num_groups == NUM_CALIBRATION
     for name, array in fresh.method.get_state().items():
-        np.testing.assert_array_equal(array, digits_bundle.tables[f"detector{of}"][name])
+        np.testing.assert_array_equal(array, stored.state[name])
 
 
 def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits):
     detector = Detector.from_bundle(digits_bundle)
-    terms = detector.score_components(tiny_digits.images[digits_bundle.tables["split"]["val"]])
+    terms = detector.score_components(tiny_digits.images[digits_bundle.splits.val])
     assert terms.shape == (NUM_VAL, 3)
     np.testing.assert_allclose(terms.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(terms.std(axis=0), 1, rtol=1e-9)
@@ -284,9 +276,8 @@ def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_co
     for name, network in digits_bundle.networks.items():
         for path, value in network.weights.items():
             np.testing.assert_array_equal(again.networks[name].weights[path], value, err_msg=path)
-    for name, table in digits_bundle.tables.items():
-        for key, value in table.items():
-            np.testing.assert_array_equal(again.tables[name][key], value, err_msg=key)
+    for name in ("splits", "latents", "detector", "metrics"):
+        assert getattr(again, name) == getattr(digits_bundle, name), name
     assert again.sha256 == digits_bundle.sha256
     assert load_bundle(tmp_path / "again").sha256 == digits_bundle.sha256
     # Whoever listens is told, and a stopwatch from outside is used.
@@ -306,14 +297,11 @@ def test_generate_has_no_detector_and_spares_no_images(tiny_digits, tiny_config,
         task="generate", seed=1, training__steps=2, training__store_latents=False
     )
     bundle = train(config, tiny_digits, out=tmp_path / "run")
-    assert {n: len(rows) for n, rows in bundle.tables["split"].items()} == {
-        "train": 216,
-        "val": 24,
-        "calibration": 0,
-    }
+    splits = bundle.splits
+    assert (len(splits.train), len(splits.val), len(splits.calibration)) == (216, 24, 0)
     # Without codes to keep, no encoder is needed either.
     assert set(bundle.networks) == {"generator", "discriminator", "classifier"}
-    assert set(bundle.tables) == {"split"}
+    assert bundle.latents is None
     assert bundle.detector is None
     loaded = load_bundle(tmp_path / "run")
     has = {part: loaded.has(part) for part in ("generator", "classes", "detector", "latents")}
@@ -344,23 +332,24 @@ def one_class_bundles(tiny_digits, tiny_config, tmp_path_factory):
 
 def test_one_class_is_detected_without_classes(one_class_bundles):
     for bundle in one_class_bundles:
-        assert bundle.config["task"] == "detect"
+        assert bundle.config.task == "detect"
         assert set(bundle.networks) == {
             *("generator", "discriminator", "transformation_head", "rotation"),
             "encoder",  # for f-AnoGAN
         }
-        assert "transform_nll" in bundle.detector["components"]
-        assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
+        assert "transform_nll" in bundle.detector.methods[0].components
+        assert bundle.networks["generator"].spec.arguments["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")
-        assert "classifier" not in bundle.metrics
-        assert bundle.metrics["steps"] == {"rotation": 1, "gan": 2, "encoder": 1}
+        assert bundle.metrics.classifier is None
+        assert bundle.metrics.steps == {"rotation": 1, "gan": 2, "encoder": 1}
 
 
 def test_codes_are_kept_only_when_wanted(one_class_bundles):
     without, with_codes = one_class_bundles
     assert not without.has("latents")
-    assert set(with_codes.tables["latents"]) == {"indices", "latents"}
+    assert with_codes.latents.class_probabilities is None
+    assert with_codes.latents.labels is None
 
 
 def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tmp_path):
@@ -371,11 +360,11 @@ def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tm
 
 def test_doubles_across_the_split_are_warned_of(one_class_bundles):
     without, _ = one_class_bundles
-    (warning,) = without.metrics["warnings"]
+    (warning,) = without.metrics.warnings
     assert "calibration images are nearly identical to training images" in warning
     assert "--groups" in warning
     # Their number: calibration images whose double was fitted or tuned on.
-    parts = np.asarray(without.tables["split"]["calibration"]) // 2
+    parts = np.asarray(without.splits.calibration) // 2
     alone = sum(count == 1 for count in np.unique(parts, return_counts=True)[1])
     assert alone > 10
     assert warning.startswith(f"{alone} ")
@@ -384,11 +373,11 @@ def test_doubles_across_the_split_are_warned_of(one_class_bundles):
 
 def test_groups_keep_doubles_together_and_make_the_promise_approximate(one_class_bundles):
     _, grouped = one_class_bundles
-    assert grouped.metrics["warnings"] == []
-    split = grouped.tables["split"]
-    parts = [set(np.asarray(rows) // 2) for rows in split.values()]
+    assert grouped.metrics.warnings == ()
+    split = grouped.splits
+    parts = [set(np.asarray(rows) // 2) for rows in (split.train, split.val, split.calibration)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
-    assert len(split["calibration"]) == 98  # 99 cannot be had from pairs
+    assert len(split.calibration) == 98  # 99 cannot be had from pairs
     calibration = Detector.from_bundle(grouped).calibration
     guarantee = calibration.guarantee(0.05)
     assert not guarantee.exact
@@ -544,8 +533,8 @@ def test_when_no_image_is_left_to_tune(task, make, tmp_path):
     except AuganError:
         assert not (tmp_path / "run").exists()
     else:
-        for values in (*bundle.tables.get("detector", {}).values(),):
-            assert np.isfinite(values).all()
+        for method in () if bundle.detector is None else bundle.detector.methods:
+            assert all(np.isfinite(values).all() for values in method.state.values())
 
 
 # ---------------------------------------------------------------- unlabeled images
@@ -578,26 +567,25 @@ def half_labeled(tiny_digits, tmp_path_factory):
 
 
 def test_unlabeled_images_take_no_part_in_any_split(half_labeled, tiny_digits):
-    data, split = half_labeled.data, half_labeled.tables["split"]
-    assert (data["num_samples"], data["num_unlabeled"]) == (240, 42)
-    assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
+    data, split = half_labeled.data, half_labeled.splits
+    assert (data.num_samples, data.num_unlabeled) == (240, 42)
+    assert data.class_counts == tuple(np.bincount(tiny_digits.labels).tolist())
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
-    for name, rows in split.items():
-        np.testing.assert_array_equal(rows, getattr(expected, name))
-    np.testing.assert_array_equal(half_labeled.tables["latents"]["indices"], split["train"])
-    assert half_labeled.metrics["classifier"]["n"] == NUM_VAL
-    assert half_labeled.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
+    assert split == Splits(expected.train, expected.val, expected.calibration)
+    np.testing.assert_array_equal(half_labeled.latents.indices, split.train)
+    assert half_labeled.metrics.classifier.n == NUM_VAL
+    assert half_labeled.detector.methods[0].calibration.scores.shape == (NUM_CALIBRATION,)
 
 
 def test_every_unlabeled_image_got_a_class(half_labeled):
-    told = half_labeled.metrics["pseudo_labels"]
-    assert (told["n"], told["used"], len(told["class_counts"])) == (42, 42, 10)
-    assert sum(told["class_counts"]) == pytest.approx(42, abs=0.01)
-    assert half_labeled.config["gan"]["pseudo_labels"] == "soft"
+    counts = half_labeled.metrics.pseudo_labels
+    assert (counts.n, counts.used, len(counts.class_counts)) == (42, 42, 10)
+    assert sum(counts.class_counts) == pytest.approx(42, abs=0.01)
+    assert half_labeled.config.gan.pseudo_labels == "soft"
 
 
 def test_calibration_images_among_the_unlabeled_ones_are_seen(half_labeled):
-    odd, doubles = half_labeled.metrics["warnings"]
+    odd, doubles = half_labeled.metrics.warnings
     assert odd == "the folder more is odd"
     assert doubles.startswith("2 calibration images are nearly identical to training images")
     assert " and 40)" in doubles or " and 41)" in doubles
@@ -618,7 +606,7 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
         return data.describe()["fingerprint"]
 
     some, others = with_unlabeled(tiny_digits, 40), with_unlabeled(tiny_digits, 41)
-    assert sha256(tiny_digits) == digits_bundle.data["fingerprint"]
+    assert sha256(tiny_digits) == digits_bundle.data.fingerprint
     assert len({sha256(tiny_digits), sha256(some), sha256(others)}) == 3
 
 
@@ -639,9 +627,9 @@ def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
 def test_without_classes_they_are_training_images_like_the_others(tiny_digits, tmp_path):
     config = Config(task="generate").replace(training__store_latents=False, **SMALLEST)
     bundle = train(config, with_unlabeled(without_labels(tiny_digits)), out=tmp_path / "run")
-    assert bundle.data["num_unlabeled"] == 40
+    assert bundle.data.num_unlabeled == 40
     assert not bundle.has("classes")
-    assert "pseudo_labels" not in bundle.metrics
+    assert bundle.metrics.pseudo_labels is None
 
 
 def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
@@ -686,8 +674,8 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
     bundle = train(
         Config(task="both").replace(data__size=128, **small), dataset, out=tmp_path / "run"
     )
-    assert bundle.metrics["steps"] == {"classifier": 5, "gan": 20, "encoder": 10}
-    assert bundle.data["num_unlabeled"] == 5
+    assert bundle.metrics.steps == {"classifier": 5, "gan": 20, "encoder": 10}
+    assert bundle.data.num_unlabeled == 5
     detector = Detector.from_bundle(load_bundle(tmp_path / "run"))
     again = detector.reconstruct(detector.preprocessing.prepare_all(images[:2]))
     assert again.shape == (2, 128, 128, 3)

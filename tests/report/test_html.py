@@ -157,17 +157,17 @@ class TestEveryPage:
 
 def test_training_page_contains_the_metrics(pages: dict[str, Path], bundle: Bundle) -> None:
     page = Page(pages["train"].read_text("utf-8"))
-    figures = bundle.metrics["fidelity"]
-    gan_metrics = bundle.metrics["gan_metrics"]
+    figures = bundle.metrics.fidelity
+    gan_metrics = bundle.metrics.gan_metrics
     assert bundle.path is not None
     assert pages["train"].parent == bundle.path.parent
-    assert [row["step"] for row in gan_metrics] == [20, 40]
+    assert [row.step for row in gan_metrics] == [20, 40]
     for fragment in (
         "Trained on 600 images of 10 classes",
-        *bundle.metrics["warnings"],
-        *(f"{row['kernel_distance']:.3f}" for row in gan_metrics),
-        f"{figures['untrained_kernel_distance']:.3f}",
-        f"{bundle.metrics['classifier']['accuracy']:.1%}",
+        *bundle.metrics.warnings,
+        *(f"{row.kernel_distance:.3f}" for row in gan_metrics),
+        f"{figures.untrained_kernel_distance:.3f}",
+        f"{bundle.metrics.classifier.accuracy:.1%}",
         bundle.bundle_id,
         "detector and bundle",
     ):
@@ -180,9 +180,9 @@ def test_training_page_contains_the_metrics(pages: dict[str, Path], bundle: Bund
 
 def test_format_training_names_the_steps_and_a_reached_time_limit(bundle: Bundle) -> None:
     def steps_line(steps: int | None) -> str:
-        training = {**bundle.config["training"], "steps": steps}
-        metrics = {**bundle.metrics, "failure": None}  # which would explain it
-        changed = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
+        config = bundle.config.replace(training__steps=steps)
+        metrics = replace(bundle.metrics, failure=None)  # which would explain it
+        changed = replace(bundle, config=config, metrics=metrics)
         return next(line for line in format_training(changed, {"gan": 1.0}) if "steps:" in line)
 
     assert re.search(r"gan 40(,|$)", steps_line(40))

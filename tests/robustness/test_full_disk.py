@@ -11,7 +11,6 @@ import pytest
 from augan import AugmentRequest, DetectionRequest, augment_folder, detect_folder
 from augan.bundle import load_bundle
 from augan.config import Config
-from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
 from augan.io.layout import BUNDLE_FILE
@@ -123,7 +122,7 @@ def test_error_of_an_image_that_does_not_fit_names_the_complete_results(digits_b
     scored = detect_folder(
         digits_bundle, DetectionRequest(tmp_path / "one.png"), tmp_path / "scores"
     )
-    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
+    preprocessing = digits_bundle.preprocessing
     generated = augment_folder(
         digits_bundle, AugmentRequest("3", 20, filtered=False), tmp_path / "made"
     )

@@ -81,7 +81,7 @@ def arrays(draw: st.DrawFn) -> np.ndarray:
 def detectors(digits_bundle: Bundle) -> dict[str, GANDetector]:
     """One network, once for images of 8 bits and once for floating-point ones."""
     rng = np.random.default_rng(0)
-    as_float = {**digits_bundle.preprocessing, "dtype": "float32", "low": -1.0, "high": 1e-3}
+    as_float = replace(digits_bundle.preprocessing, dtype="float32", low=-1.0, high=1e-3)
     found = {}
     for name, bundle, x in (
         ("uint8", digits_bundle, rng.integers(0, 256, (20, 8, 8), np.uint8)),

@@ -280,8 +280,8 @@ def test_failure_persists_after_resume(stage, tmp_path):
     train(config, dataset, out=tmp_path / "whole")
     stop(dataset, tmp_path / "run", stage, 10, "SIGTERM", config)
     bundle = train(config, dataset, out=tmp_path / "run", resume=True)
-    assert bundle.metrics["failure"]["kind"] == "divergence"
-    assert bundle.metrics["steps"]["gan"] == 10
+    assert bundle.metrics.failure.kind == "divergence"
+    assert bundle.metrics.steps["gan"] == 10
     assert all(np.isfinite(w).all() for w in bundle.networks["generator"].weights.values())
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 

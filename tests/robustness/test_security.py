@@ -5,7 +5,6 @@ import csv
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from augan.io.images import write_png
 from augan.io.layout import MANIFEST_FILE
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
 from augan.report.html.detection import write_detection_page
+from tests._helpers import with_data
 from tools.robustness.bad_inputs.fixtures import SMALL, write_images
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))
@@ -200,7 +200,7 @@ def test_a_class_name_is_one_folder_below(name: str) -> None:
 
 def test_no_class_leaves_the_folder(digits_bundle: Bundle, tmp_path: Path) -> None:
     names = ["../../up", str(tmp_path / "absolute"), "..", *"3456789"]
-    bundle = replace(digits_bundle, data={**digits_bundle.data, "class_names": names})
+    bundle = with_data(digits_bundle, class_names=names)
     out = tmp_path / "deep" / "out"
     augment_folder(bundle, AugmentRequest(names[:3], 1, filtered=False), out)
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]

@@ -73,7 +73,7 @@ def test_bundle_is_float32_and_reproducible(able, tiny_digits, tmp_path):
     }
     # The line was drawn by what scores: the same images, scored again, are in the calibration.
     detector = Detector.from_bundle(bundle)
-    rows = bundle.tables["split"]["calibration"]
+    rows = bundle.splits.calibration
     repeated = detector.score(detector.preprocessing.prepare_all(tiny_digits.images[rows]))
     np.testing.assert_allclose(np.sort(repeated), detector.require_calibration().scores, rtol=1e-6)
 

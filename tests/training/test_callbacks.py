@@ -50,13 +50,13 @@ def test_tensorboard_curves_equal_the_log_and_do_not_change_the_bundle(
     without = train(config, data, out=tmp_path / "without")
     bundle = train(config, data, out=tmp_path / "run", tensorboard=True)
     assert bundle.sha256 == without.sha256
-    assert bundle.metrics["gan_metrics"]
+    assert bundle.metrics.gan_metrics
     found = curves(tmp_path / "run" / "tensorboard")
     losses = list(logged(tmp_path / "run"))
     assert {name.split("/")[0] for name, _, _ in losses} == {"gan", "encoder", "classifier"}
     for name, step, value in losses:
         assert found[name][step] == pytest.approx(value)
-    for metrics in bundle.metrics["gan_metrics"]:
+    for metrics in bundle.metrics.gan_metrics:
         for name in TENSORBOARD_METRICS:
             point = found[f"gan metrics/{name}"][metrics["step"]]
             assert point == pytest.approx(metrics[name])

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from augan.bundle import Bundle, Network, save_bundle
+from augan.bundle import Network, NetworkSpec, save_bundle
+from augan.config import Config
 from augan.exceptions import BundleError, DataError
 from augan.io.layout import BUNDLE_FILE
 from augan.training.budget import StageBudget
 from augan.training.run_folder import RunFolder, find_bundle
+from tests._helpers import make_bundle
 
 IDENTITY = {"seed": 0, "data": "1234"}
 BUDGET = StageBudget(steps=40, started=0.0, deadline=None)
@@ -154,7 +156,7 @@ def test_a_folder_named_latest_is_not_replaced(here):
 
 def save_run(folder, *, age, **parts):
     """Save a bundle with a file time `age` seconds ago."""
-    bundle = Bundle(config={"seed": age}, data={"class_names": []}, **parts)
+    bundle = make_bundle(config=Config(seed=age), **parts)
     path = save_bundle(bundle, Path(folder) / BUNDLE_FILE)
     moment = time.time() - age
     os.utime(path, (moment, moment))
@@ -162,24 +164,24 @@ def save_run(folder, *, age, **parts):
 
 
 def generator(classes=0):
-    return {"generator": Network({"arguments": {"num_classes": classes}}, {})}
+    return {"generator": Network(NetworkSpec("mlp", "generator", {"num_classes": classes}), {})}
 
 
 def test_find_bundle_returns_the_newest_run_with_all_parts(here):
     save_run("runs/a", age=30, networks=generator(), detector={"method": "fanogan"})
     save_run("runs/b", age=20, networks=generator())
     save_run("runs/c", age=10)
-    assert find_bundle(None).config["seed"] == 10
-    assert find_bundle(None, "generator").config["seed"] == 20
-    assert find_bundle(None, "detector").config["seed"] == 30
-    assert find_bundle(None, "generator", "detector").config["seed"] == 30
+    assert find_bundle(None).config.seed == 10
+    assert find_bundle(None, "generator").config.seed == 20
+    assert find_bundle(None, "detector").config.seed == 30
+    assert find_bundle(None, "generator", "detector").config.seed == 30
     assert find_bundle(None, "detector").path == Path("runs/a") / BUNDLE_FILE
 
 
 def test_find_bundle_orders_runs_by_the_time_of_the_file(here):
     save_run("runs/z", age=30)
     save_run("runs/a", age=10)
-    assert find_bundle(None).config["seed"] == 10
+    assert find_bundle(None).config.seed == 10
 
 
 def test_find_bundle_does_not_count_the_link_latest(here):
@@ -208,8 +210,8 @@ def test_find_bundle_loads_the_named_model(here):
     path = save_run("elsewhere", age=10, networks=generator(2))
     save_run("runs/newer", age=1, networks=generator(), detector={})
     for model in (path, path.parent, str(path)):
-        assert find_bundle(model).config["seed"] == 10
-        assert find_bundle(model, "generator").config["seed"] == 10
+        assert find_bundle(model).config.seed == 10
+        assert find_bundle(model, "generator").config.seed == 10
     # A model that was named is taken or refused, never replaced by another.
     with pytest.raises(BundleError, match="has no anomaly detector"):
         find_bundle(path, "generator", "detector")
@@ -231,12 +233,12 @@ def test_find_bundle_skips_damaged_runs(here, damage):
     damaged = save_run("runs/bad", age=10)
     damage(damaged)
     said = []
-    assert find_bundle(None, warn=said.append).config["seed"] == 20
+    assert find_bundle(None, warn=said.append).config.seed == 20
     if damaged.exists():  # a link that leads nowhere is no bundle
         (sentence,) = said
         assert sentence.startswith("left out: ")
         assert str(damaged) in sentence
-    assert find_bundle(None).config["seed"] == 20  # nobody has to listen
+    assert find_bundle(None).config.seed == 20  # nobody has to listen
     with pytest.raises(BundleError, match=r"runs/bad"):
         find_bundle("runs/bad")
     (here / "runs" / "good" / BUNDLE_FILE).unlink()

@@ -58,7 +58,7 @@ def test_every_stage_trains_at_least_one_call(trained_in_no_time):
 def test_for_bundle_keeps_specs_and_weights(trained_in_no_time):
     networks, _ = trained_in_no_time
     for role, network in networks.for_bundle().items():
-        assert network.spec == json.loads(json.dumps(networks.specs[role]))
+        assert network.spec.to_dict() == json.loads(json.dumps(networks.specs[role]))
         values = {v.path: v.numpy() for v in networks.models[role].variables}
         assert values.keys() == network.weights.keys()
         for path, value in values.items():

@@ -17,7 +17,6 @@ from augan.augment.filters.criteria import (
 )
 from augan.bundle import Bundle
 from augan.data.dataset import plural
-from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import RefusedError
 
 MIN_ACCEPTANCE_RATE = 0.05  # of the last candidates; below this rate, the class is refused
@@ -169,18 +168,18 @@ def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
     has not reduced the distance to a quarter. An empty tuple means no warning, which includes a
     bundle without training steps in its metrics.
     """
-    steps = bundle.metrics.get("steps", {}).get("gan")
+    steps = bundle.metrics.steps.get("gan")
     if steps is None:  # trained in memory by `GANOverSampler`, which computes no metrics
         return ()
-    samples = plural(sample_type_of(bundle.preprocessing))
-    fidelity = bundle.metrics.get("fidelity")
-    if not fidelity:
+    samples = plural(bundle.preprocessing.sample_type)
+    fidelity = bundle.metrics.fidelity
+    if fidelity is None:
         return (
             f"the quality of the generator after {steps:,} steps was never measured, because too "
             f"few {samples} were held out or the monitor was off; look at some {samples} before "
             "you use them",
         )
-    distance, untrained = fidelity["kernel_distance"], fidelity["untrained_kernel_distance"]
+    distance, untrained = fidelity.kernel_distance, fidelity.untrained_kernel_distance
     if distance <= MAX_KERNEL_DISTANCE_RATIO * untrained:
         return ()
     return (

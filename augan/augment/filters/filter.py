@@ -15,7 +15,6 @@ from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.dataset import plural
 from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.base import Preprocessing
-from augan.data.modalities.registry import restore_preprocessing
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
 
@@ -106,8 +105,8 @@ class CandidateFilter:
     """
 
     def __init__(self, bundle: Bundle, reference: TrainingReference | None) -> None:
-        self.preprocessing: Preprocessing = restore_preprocessing(bundle.preprocessing)
-        self.num_classes = len(bundle.data["class_names"])
+        self.preprocessing: Preprocessing = bundle.preprocessing
+        self.num_classes = len(bundle.data.class_names)
         self.reference = reference
         self._classify = _load_network(bundle, "classifier", self.num_classes)
         self._min_realness, self.compares_samples = -np.inf, False
@@ -317,7 +316,8 @@ class FilterContext:
             f"{missing}; the {samples} were checked by the classifier only and not compared with "
             f"training {samples}: their decision is 'unchecked'"
         )
-        accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
+        classifier = bundle.metrics.classifier
+        accuracy = None if classifier is None else classifier.accuracy
         with bundle_errors(bundle, "classifier or discriminator"):
             candidate_filter = CandidateFilter(bundle, reference)
         return cls(reference, candidate_filter, accuracy, () if missing is None else (warning,))

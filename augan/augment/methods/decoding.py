@@ -24,17 +24,15 @@ def load_codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCod
     BundleError
         The bundle has no latent codes, or the codes have no classes.
     """
-    bundle.require("latents")
-    with bundle_errors(bundle, "latents"):
-        table = bundle.tables["latents"]
-        if "labels" not in table:
-            raise BundleError(
-                f"{bundle.path or 'this bundle'} has latent codes without classes; train again, or "
-                "choose `method='sample'`"
-            )
-        rows = table["indices"]
-        names = [f"row {row}" if reference is None else reference.names[row] for row in rows]
-        return LatentCodes(table["latents"], table["labels"], names)
+    stored = bundle.require_latents()
+    if stored.labels is None:
+        raise BundleError(
+            f"{bundle.path or 'this bundle'} has latent codes without classes; train again, or "
+            "choose `method='sample'`"
+        )
+    rows = stored.indices
+    names = [f"row {row}" if reference is None else reference.names[row] for row in rows]
+    return LatentCodes(stored.latents, stored.labels, names)
 
 
 class LatentDecoding:

@@ -40,9 +40,9 @@ class ResidualEditing:
         """Return one chunk of edited real images of a class; see `CandidateGenerator.generate`."""
         with bundle_errors(self.sampler.bundle, "latents"):
             batch = self.latent_sampler.sample(class_index, CHUNK_SIZE, seed, chunk_index)
-            table = self.sampler.bundle.tables["latents"]
-            base_latents = table["latents"][batch.base_indices]
-            real = self.reference.samples[table["indices"][batch.base_indices]]
+        stored = self.sampler.bundle.require_latents()
+        base_latents = stored.latents[batch.base_indices]
+        real = self.reference.samples[stored.indices[batch.base_indices]]
         scale = self.sampler.preprocessing.normalize
         classes = np.full(CHUNK_SIZE, class_index)
         residual = scale(self.sampler.decode(batch.latents, classes))

@@ -19,7 +19,7 @@ Bates, Candès, Lei, Romano, Sesia (2023), Testing for outliers with conformal p
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
+from augan.bundle.sections import CalibrationScores
 from augan.data.dataset import plural
 from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import (
@@ -341,7 +342,7 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able summary without the scores, for reports.
 
-        :meth:`to_arrays` returns what a bundle stores.
+        :meth:`to_section` returns what a bundle stores.
         """
         return {
             "n": self.n,
@@ -350,48 +351,14 @@ class Calibration:
             **({"num_folds": len(self.fold_sizes)} if self.fold_sizes else {}),
         }
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a bundle stores, and that :meth:`from_arrays` reads."""
-        folds = {"fold_sizes": np.array(self.fold_sizes, np.int64)} if self.fold_sizes else {}
-        return {
-            "scores": self.scores.copy(),
-            "num_groups": np.array(self.num_groups, np.int64),
-            **folds,
-        }
+    def to_section(self) -> CalibrationScores:
+        """Return what a bundle stores, and :meth:`from_section` reads."""
+        return CalibrationScores(self.scores, self.num_groups, self.fold_sizes)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Restore a calibration from the arrays that a bundle stores, after validation.
-
-        Parameters
-        ----------
-        arrays : mapping of str to ndarray
-            "scores" `[n]`, "num_groups" (an integer) and, with folds, "fold_sizes" `[K]`.
-
-        Raises
-        ------
-        DataError
-            If an array is missing, has another type or shape, or has impossible values.
-        """
-        missing = sorted({"scores", "num_groups"} - set(arrays))
-        if missing:
-            raise DataError(
-                f"the calibration lacks {', '.join(missing)}, it has "
-                f"{', '.join(sorted(arrays)) or 'nothing'}; calibrate the detector again"
-            )
-        groups = np.asarray(arrays["num_groups"])
-        if groups.shape != () or groups.dtype.kind not in "iu":
-            raise DataError(
-                f"num_groups of the calibration has shape {groups.shape} and type "
-                f"{groups.dtype}, one whole number was expected; calibrate the detector again"
-            )
-        folds = np.asarray(arrays.get("fold_sizes", np.empty(0, np.int64)))
-        if folds.ndim != 1 or folds.dtype.kind not in "iu":
-            raise DataError(
-                f"fold_sizes of the calibration has shape {folds.shape} and type {folds.dtype}, "
-                "one whole number for each fold was expected; calibrate the detector again"
-            )
-        return cls(arrays["scores"], int(groups), tuple(folds.tolist()))
+    def from_section(cls, stored: CalibrationScores) -> Self:
+        """Restore a calibration from a bundle."""
+        return cls(stored.scores, stored.num_groups, stored.fold_sizes)
 
     def _rank(self, far: float) -> int:
         """Return k = floor(far (n+1)), at least 1: the largest whole number with k/(n+1) <= far.

@@ -74,8 +74,7 @@ class Decision:
 
 def trained_rate(bundle: Bundle) -> float | None:
     """Return the false-alarm rate that the bundle was trained for, `detect.far`; None: not set."""
-    far: float | None = bundle.config.get("detect", {}).get("far")
-    return far
+    return bundle.config.detect.far
 
 
 def default_rate(

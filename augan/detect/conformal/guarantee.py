@@ -2,13 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Context, Decimal
-from typing import Any, Final
+from typing import Any
 
 from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
-from augan.data.modalities.registry import stored_class
-
-CALIBRATION_KEY: Final = "calibrated_on"  # key of a recalibration's samples in `Bundle.detector`
 
 
 @dataclass(frozen=True)
@@ -151,19 +148,20 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
     The reasons are removed calibration samples (`trim_fraction`) and cross-conformal training on
     rows of a table.
     """
-    detector: Any = bundle.detector or {}
-    trim_fraction = detector.get("trim_fraction")
-    fits_values = stored_class(bundle.preprocessing).fits_values
-    if fits_values and "num_folds" in detector and CALIBRATION_KEY not in detector:
+    detector = bundle.detector
+    if detector is None:
+        return None
+    fits_values = bundle.preprocessing.fits_values
+    if fits_values and detector.num_folds is not None and detector.calibrated_on is None:
         return (
             "no guarantee: with --cross-conformal every row is a calibration row and also affects "
             "the scaling of the columns, so more normal rows than requested may be flagged; run "
             "augan calibrate RUN NORMALS on other normal rows, or train without --cross-conformal"
         )
-    if not trim_fraction:
+    if not detector.trim_fraction:
         return None
     return (
-        f"no guarantee: {trim_fraction:.0%} of the calibration samples, those with the highest "
-        "scores, were removed as contaminated, so more normal samples than requested "
+        f"no guarantee: {detector.trim_fraction:.0%} of the calibration samples, those with the "
+        "highest scores, were removed as contaminated, so more normal samples than requested "
         "may be flagged; run augan calibrate RUN NORMALS on clean samples"
     )

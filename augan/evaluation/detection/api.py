@@ -14,10 +14,9 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.dataset import plural
-from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
-from augan.detect.detector import Detector, bundled_methods, load_calibrations
+from augan.detect.detector import Detector, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.inputs import (
     ImageFolderSource,
@@ -128,7 +127,7 @@ def evaluate_detection(
     """
     _check_applicable(request)
     images = request.images
-    preprocessing = restore_preprocessing(bundle.preprocessing)
+    preprocessing = bundle.preprocessing
     calibration, _ = load_calibrations(bundle, request.method)
     rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, request.far)
     if out is not None:
@@ -144,7 +143,7 @@ def evaluate_detection(
     scored.check(images, sample_labels)
     void_reason = guarantee_void_reason(bundle)
     scored.warnings += [*source.warnings, *(text for text in (rate_warning, void_reason) if text)]
-    seed = int(bundle.config.get("seed", 0))
+    seed = bundle.config.seed
     metrics = DetectionMetrics(scored, sample_labels, calibration, rate, seed, void_reason is None)
     limit = None
     if paintable is not None:
@@ -160,7 +159,7 @@ def evaluate_detection(
             "images": absolute_path(images),
             "bundle": bundle.bundle_id,
             "method": detector.method.name,
-            "methods": list(bundled_methods(bundle)),
+            "methods": list(bundle.require_detector().method_names),
             "seed": seed,
             "out": None if out is None else str(out),
         },

@@ -26,7 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from augan.bundle import Bundle, bundle_errors
+from augan.bundle import Bundle
 from augan.data.cache import load_prepared
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import resize
@@ -378,21 +378,17 @@ def fit_baselines(
 
     Raises
     ------
-    BundleError
-        The split in the bundle does not fit the data.
     DataError
         `training_data` cannot be read, or is not the training data of the bundle.
     """
     try:
-        prepared = load_training_data(bundle, preprocessing, training_data).samples
+        found = load_training_data(bundle, preprocessing, training_data)
     except DataError as error:
         if training_data is not None:
             raise
         return FittedBaselines(skip_reason=str(error))
-    split = bundle.tables["split"]
-    with bundle_errors(bundle, "split"):
-        rows = evenly_spaced(np.union1d(split["train"], split["val"]), _MAX_TRAINING_SAMPLES)
-        np.arange(len(prepared.pixels))[rows]  # raises IndexError if the split is invalid
+    prepared, splits = found.samples, found.splits
+    rows = evenly_spaced(np.union1d(splits.train, splits.val), _MAX_TRAINING_SAMPLES)
     # The baselines compare whole samples, which must have the same shape.
     whole = preprocessing.whole_samples(prepared.dataset)
     reads_again = not preprocessing.has_fixed_size
@@ -402,6 +398,6 @@ def fit_baselines(
     detectors = {}
     for name, build in BASELINES.items():
         if whole.has_pixels or name not in IMAGE_BASELINES:
-            detectors[name] = build(int(bundle.config.get("seed", 0))).fit(scaled)
+            detectors[name] = build(bundle.config.seed).fit(scaled)
     digests = frozenset(map(array_digest, prepared.pixels))
     return FittedBaselines(detectors, len(rows), None, whole, reads_again, digests)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.bundle import Bundle, TrainingMetrics
+from augan.bundle import Bundle, GeneratorFidelity, TrainingMetrics
 from augan.data.dataset import plural
-from augan.data.modalities.registry import restore_preprocessing
 from augan.io.layout import METRICS_LOG_FILE, REPORT_FILE, RUN_SUMMARY_FILE, SAMPLES_FOLDER
 from augan.report.html.base import (
     data_uri,
@@ -51,7 +50,7 @@ def write_training_page(bundle: Bundle) -> Path:
         _stages(bundle, run),
         _settings(bundle),
     ]
-    return write_page(run / REPORT_FILE, f"{_title(bundle)} - {bundle.data['name']}", parts)
+    return write_page(run / REPORT_FILE, f"{_title(bundle)} - {bundle.data.name}", parts)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
@@ -67,43 +66,43 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def _trainings(bundle: Bundle) -> list[TrainingMetrics]:
+def _trainings(bundle: Bundle) -> Sequence[TrainingMetrics]:
     """Return the metrics of each fold; of a plain training, the metrics of the bundle."""
-    return bundle.metrics.get("folds") or [bundle.metrics]
+    return bundle.metrics.folds or [bundle.metrics]
 
 
 def _sample_type(bundle: Bundle) -> str:
     """Return the type of the training samples, "image" or "row"."""
-    return str(restore_preprocessing(bundle.preprocessing).sample_type)
+    return bundle.preprocessing.sample_type
 
 
 def _title(bundle: Bundle) -> str:
     """Return the title of the page, with the number of training samples and classes."""
     data, samples = bundle.data, plural(_sample_type(bundle))
-    num_classes = len(data.get("class_names", ()))
+    num_classes = len(data.class_names)
     classes = f" of {num_classes} classes" if num_classes > 1 else ""
-    return f"Trained on {data['num_samples']:,} {samples}{classes}"
+    return f"Trained on {data.num_samples:,} {samples}{classes}"
 
 
 def _header(bundle: Bundle, run: Path) -> str:
     """Return the top of the page with the guarantee and the key figures, as HTML."""
     data, trainings = bundle.data, _trainings(bundle)
-    accuracy = bundle.metrics.get("classifier")
+    classifier = bundle.metrics.classifier
     figures = [
-        (plural(_sample_type(bundle)), f"{data['num_samples']:,}", ""),
-        ("GAN steps", f"{trainings[0]['steps']['gan']:,}", ""),
+        (plural(_sample_type(bundle)), f"{data.num_samples:,}", ""),
+        ("GAN steps", f"{trainings[0].steps['gan']:,}", ""),
         ("minutes", f"{sum(_seconds(run).values()) / 60:.1f}", ""),
     ]
     if len(trainings) > 1:
         figures.append(("folds", str(len(trainings)), ""))
-    if accuracy:
-        figures.append(("classifier accuracy, held-out", f"{accuracy['accuracy']:.1%}", ""))
+    if classifier is not None:
+        figures.append(("classifier accuracy, held-out", f"{classifier.accuracy:.1%}", ""))
     lede = (
         guarantee_sentence(bundle)
         or f"The bundle generates {plural(_sample_type(bundle))}. It has no detector."
     )
-    command = f"augan train &middot; {escape(str(data['name']))}"
-    warnings = bundle.metrics.get("warnings", ())
+    command = f"augan train &middot; {escape(data.name)}"
+    warnings = bundle.metrics.warnings
     return page_header(command, _title(bundle), lede, figures, warnings)
 
 
@@ -161,56 +160,58 @@ def _losses(log: list[dict[str, Any]]) -> str:
 
 def _fidelity(bundle: Bundle) -> str:
     """Return the section on the fidelity of generated samples, as HTML; empty if not measured."""
-    training = next((one for one in _trainings(bundle) if one.get("fidelity")), None)
-    fidelity = None if training is None else training["fidelity"]
+    training = next((one for one in _trainings(bundle) if one.fidelity is not None), None)
+    fidelity = None if training is None else training.fidelity
     if training is None or fidelity is None:
         return ""
     samples = plural(_sample_type(bundle))
     rows = [
-        ("this generator", f"{fidelity['kernel_distance']:.3f}", f"{fidelity['coverage']:.0%}"),
+        ("this generator", f"{fidelity.kernel_distance:.3f}", f"{fidelity.coverage:.0%}"),
         (
             f"real {samples} against real ones",
-            f"{fidelity['floor']['kernel_distance']:.3f}",
-            f"{fidelity['floor']['coverage']:.0%}",
+            f"{fidelity.floor.kernel_distance:.3f}",
+            f"{fidelity.floor.coverage:.0%}",
         ),
-        ("before training", f"{fidelity['untrained_kernel_distance']:.3f}", ""),
+        ("before training", f"{fidelity.untrained_kernel_distance:.3f}", ""),
     ]
     about = (
-        f"Generated {samples} compared with {fidelity['n_real']:,} held-out real ones"
-        f"{', which are few' if fidelity['is_small_sample'] else ''}. The kernel distance is 0 if "
+        f"Generated {samples} compared with {fidelity.n_real:,} held-out real ones"
+        f"{', which are few' if fidelity.is_small_sample else ''}. The kernel distance is 0 if "
         f"both have the same distribution. Coverage is the share of real {samples} with a "
         "generated one nearby. The bundle has the weights with the smallest kernel distance."
     )
     body = table(["", "kernel distance", "coverage"], rows, numbers=(1, 2))
-    return section("Fidelity", about, _distances(training) + body + _metrics_table(training))
+    return section(
+        "Fidelity", about, _distances(training, fidelity) + body + _metrics_table(training)
+    )
 
 
-def _distances(training: Mapping[str, Any]) -> str:
+def _distances(training: TrainingMetrics, fidelity: GeneratorFidelity) -> str:
     """Return a chart of the kernel distance by step, as HTML; empty with fewer than two values."""
-    metrics = training.get("gan_metrics") or []
+    metrics = training.gan_metrics
     if len(metrics) < 2:
         return ""
-    steps = np.array([0, *(row["step"] for row in metrics)], float)
-    untrained = training["fidelity"]["untrained_kernel_distance"]
-    values = np.array([untrained, *(row["kernel_distance"] for row in metrics)], float)
+    steps = np.array([0, *(row.step for row in metrics)], float)
+    distances = (row.kernel_distance for row in metrics)
+    values = np.array([fidelity.untrained_kernel_distance, *distances], float)
     curve = Curve("kernel distance to held-out real ones", "new", steps, values)
     return line_chart("kernel distance, by GAN step", [curve], log=True)
 
 
-def _metrics_table(training: Mapping[str, Any]) -> str:
+def _metrics_table(training: TrainingMetrics) -> str:
     """Return a table of evaluations during the training, as HTML, at most `MAX_METRICS_ROWS`."""
-    metrics = training.get("gan_metrics") or []
+    metrics = training.gan_metrics
     if not metrics:
         return ""
     chosen = np.unique(np.linspace(0, len(metrics) - 1, MAX_METRICS_ROWS).round().astype(int))
     rows = [
         (
-            f"{row['step']:,}",
-            _number(row["kernel_distance"], ".3f"),
-            _number(row["coverage"], ".0%"),
-            _number(row["diversity"], ".2f"),
-            _number(row["r_t"], ".2f"),
-            _number(row["r_v"], ".2f"),
+            f"{row.step:,}",
+            f"{row.kernel_distance:.3f}",
+            f"{row.coverage:.0%}",
+            f"{row.diversity:.2f}",
+            f"{row.r_t:.2f}",
+            f"{row.r_v:.2f}",
         )
         for row in (metrics[index] for index in chosen)
     ]
@@ -226,14 +227,9 @@ def _metrics_table(training: Mapping[str, Any]) -> str:
     return about + scrollable(table(header, rows, numbers=range(6)))
 
 
-def _number(value: float | None, form: str) -> str:
-    """Return a number as text in the given format; empty for None, a value not measured."""
-    return "" if value is None else format(value, form)
-
-
 def _stages(bundle: Bundle, run: Path) -> str:
     """Return the section on steps and seconds of each stage, as HTML; empty without times."""
-    seconds, steps = _seconds(run), _trainings(bundle)[0]["steps"]
+    seconds, steps = _seconds(run), _trainings(bundle)[0].steps
     total = sum(seconds.values())
     if not total:
         return ""
@@ -254,14 +250,14 @@ def _stages(bundle: Bundle, run: Path) -> str:
 def _settings(bundle: Bundle) -> str:
     """Return the section of settings, as HTML."""
     config, data = bundle.config, bundle.data
-    names, counts = data.get("class_names", []), data.get("class_counts", [])
+    names, counts = data.class_names, data.class_counts
     classes = ", ".join(f"{name} ({count:,})" for name, count in zip(names, counts))
     values = {
-        "task": config["task"],
-        "prepared as": restore_preprocessing(bundle.preprocessing).describe(),
+        "task": config.task,
+        "prepared as": bundle.preprocessing.describe(),
         "classes": classes if len(names) > 1 else "",
-        "unlabeled": f"{data.get('num_unlabeled', 0):,}" if data.get("num_unlabeled") else "",
-        "seed": str(config["seed"]),
+        "unlabeled": f"{data.num_unlabeled:,}" if data.num_unlabeled else "",
+        "seed": str(config.seed),
         "all settings": "config.yaml",
         "bundle": bundle.bundle_id,
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.bundle import Latents
 from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
@@ -105,7 +106,7 @@ def encode(
     samples: np.ndarray,
     indices: np.ndarray,
     normalize: Callable[[np.ndarray], np.ndarray],
-) -> dict[str, np.ndarray]:
+) -> Latents:
     """Compute the latent codes of training samples, which a bundle stores for augmentation.
 
     Parameters
@@ -121,14 +122,14 @@ def encode(
 
     Returns
     -------
-    dict of ndarray
-        `indices`, `latents` `[n, latent_dim]`, and with classes `class_probabilities` `[n, K]`.
+    Latents
+        With classes also `class_probabilities`; without `labels`.
     """
     infer = BatchInference.from_model(encoder)
     starts = range(0, len(indices), _CHUNK_SIZE)
     chunks = (infer(normalize(samples[indices[i : i + _CHUNK_SIZE]])) for i in starts)
     outputs = [np.concatenate(output) for output in zip(*chunks)]
-    return {"indices": indices, **dict(zip(("latents", "class_probabilities"), outputs))}
+    return Latents(indices, *outputs)
 
 
 @STAGES.register(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from augan.bundle import GanMetrics
 from augan.config import require_resolved
 from augan.data.splits import evenly_spaced
 from augan.features.classifier import FeatureExtractor, StandardizedRows
@@ -10,7 +11,7 @@ from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network
 from augan.training.budget import BudgetShare
 from augan.training.callbacks import EvaluationCallback, SampleGrid
-from augan.training.monitor import MAX_IMAGES, GanMetrics, GanMonitor
+from augan.training.monitor import MAX_IMAGES, GanMonitor
 from augan.training.pseudo_labels import PseudoLabels, assign_pseudo_labels
 from augan.training.stages.base import STAGES, Stage
 from augan.training.trainer import Trainer

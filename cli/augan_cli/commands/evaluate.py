@@ -235,9 +235,8 @@ def augmentation(
 
 def _config(bundle: "Bundle") -> "Config":
     """Return the settings of the run that `--model` names."""
-    from augan.config import Config
 
-    return Config.from_dict(bundle.config)
+    return bundle.config
 
 
 def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:

@@ -17,27 +17,31 @@ from augan.augment.filters.criteria import (
     MEMORIZED,
     UNCHECKED,
 )
-from augan.bundle import Bundle
+from augan.bundle import Bundle, BundleMetrics, FidelityMetrics, GeneratorFidelity
 from augan.exceptions import RefusedError
 
 
 def test_generator_warnings_if_the_generator_learned_little_or_was_not_measured(
     digits_bundle: Bundle,
 ) -> None:
-    fidelity = {"kernel_distance": 1.0, "untrained_kernel_distance": 5.0}
+    values = dict.fromkeys(("frechet_distance", "precision", "recall", "density", "coverage"), 0.5)
+    floor = FidelityMetrics(8, 8, "values", kernel_distance=0.1, is_small_sample=True, **values)
 
-    def warnings(**metrics: object) -> tuple[str, ...]:
-        return generator_warnings(
-            replace(digits_bundle, metrics={"steps": {"gan": 1340}, **metrics})
-        )
+    def warnings(kernel_distance: float | None) -> tuple[str, ...]:
+        fidelity = None
+        if kernel_distance is not None:
+            measured = {**vars(floor), "kernel_distance": kernel_distance}
+            fidelity = GeneratorFidelity(**measured, floor=floor, untrained_kernel_distance=5.0)
+        metrics = BundleMetrics(steps={"gan": 1340}, fidelity=fidelity)
+        return generator_warnings(replace(digits_bundle, metrics=metrics))
 
-    assert warnings(fidelity=fidelity) == ()
-    (learned_little,) = warnings(fidelity={**fidelity, "kernel_distance": 3.0})
+    assert warnings(1.0) == ()
+    (learned_little,) = warnings(3.0)
     assert "learned little in 1,340 steps" in learned_little
     assert "is 3, and 5 before training" in learned_little
-    (not_measured,) = warnings(fidelity=None)
+    (not_measured,) = warnings(None)
     assert "1,340 steps was never measured" in not_measured
-    assert generator_warnings(replace(digits_bundle, metrics={})) == ()
+    assert generator_warnings(replace(digits_bundle, metrics=BundleMetrics())) == ()
 
 
 class TestAcceptanceStats:

@@ -165,7 +165,7 @@ class TestRefusals:
         for part in AUGMENTATION_METHODS.get(name).required_parts:
             lacking = replace(
                 bundle,
-                tables={key: value for key, value in bundle.tables.items() if key != part},
+                latents=None if part == "latents" else bundle.latents,
                 networks={key: value for key, value in bundle.networks.items() if key != part},
             )
             with pytest.raises(BundleError, match="has no"):
@@ -175,7 +175,7 @@ class TestRefusals:
     def test_class_of_too_few_samples(self, name: str, bundle: Bundle, tmp_path: Path) -> None:
         minimum = AUGMENTATION_METHODS.get(name).min_class_size
         request = AugmentRequest(CLASS, 1, method=name, filtered=False)
-        counts = list(bundle.data["class_counts"])
+        counts = list(bundle.data.class_counts)
         counts[CLASS] = minimum
         few = with_data(bundle, class_counts=counts)
         assert AugmentJob.resolve(few, request, tmp_path / "out").counts == {CLASS: 1}
@@ -191,7 +191,7 @@ class TestUses:
     def test_augment_folder_and_command_write_the_same(
         self, name: str, bundle: Bundle, tmp_path: Path
     ) -> None:
-        class_name = bundle.data["class_names"][CLASS]
+        class_name = bundle.data.class_names[CLASS]
         for n in (3, CHUNK_SIZE + 2):
             request = AugmentRequest(class_name, n, seed=2, method=name, filtered=False)
             augment_folder(bundle, request, tmp_path / str(n), verbose=0)

@@ -10,7 +10,7 @@ from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import PriorSampling
 from augan.bundle import Bundle
 from augan.exceptions import BundleError
-from tests._helpers import with_data
+from tests._helpers import make_bundle, with_data
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,11 @@ class TestGeneratorSampler:
         np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
     def test_class_latents_follow_the_prior_of_training(self, digits_bundle: Bundle) -> None:
-        config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
-        config["gan"]["latent_prior"] = "uniform"
+        config = digits_bundle.config.replace(gan__latent_prior="uniform")
         noise = GeneratorSampler(replace(digits_bundle, config=config)).class_latents(3, 0, 0)
         assert 0.99 < np.abs(noise).max() <= 1
         assert np.abs(GeneratorSampler(digits_bundle).class_latents(3, 0, 0)).max() > 2
 
     def test_init_refuses_a_bundle_without_generator(self) -> None:
         with pytest.raises(BundleError, match="generator"):
-            GeneratorSampler(Bundle(config={}, data={}))
+            GeneratorSampler(make_bundle())

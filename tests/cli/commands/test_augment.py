@@ -43,8 +43,8 @@ def test_augment_several_classes_and_balance(augan: Augan, digits_bundle: Bundle
     assert (both["classes"], both["num_samples"]) == (["3", "7"], 4)
     assert [found["accepted"] for found in both["acceptance"]] == [2, 2]
     made = only_object(augan("augment", "--no-filter", "--balance", "--balance-to", 30, "--json"))
-    counts = digits_bundle.data["class_counts"]
-    for name, count in zip(digits_bundle.data["class_names"], counts):
+    counts = digits_bundle.data.class_counts
+    for name, count in zip(digits_bundle.data.class_names, counts):
         assert len(list(Path(made["out"], name).glob("*.png"))) == 30 - count
     plain = augan("augment", "--no-filter", "--balance", "--out", "plain").stdout
     assert f"{sum(max(counts) - count for count in counts)} images in plain" in plain

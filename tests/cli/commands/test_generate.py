@@ -1,9 +1,9 @@
 """Tests of `augan generate`."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from augan.bundle import Bundle
+from tests._helpers import with_data
 from tests.cli._helpers import Augan, add_run, only_object, read_table
 
 
@@ -11,7 +11,7 @@ def test_generate_has_the_class_frequencies_of_the_training(
     augan: Augan, digits_bundle: Bundle
 ) -> None:
     counts = [1, 0, 3, 0, 0, 0, 0, 0, 0, 0]
-    add_run(replace(digits_bundle, data={**digits_bundle.data, "class_counts": counts}), "a")
+    add_run(with_data(digits_bundle, class_counts=counts), "a")
     summary = only_object(augan("generate", "--n", 200, "--json"))
     out = Path(summary["out"])
     assert out.parent == Path("runs/a")

@@ -58,20 +58,21 @@ def test_train_options_are_stored_in_the_bundle(labeled: tuple[Path, dict[str, A
     assert config.training.steps == 20
     assert config.training.max_minutes is None
     assert (config.detect.far, config.generator.width) == (0.2, 8)
-    assert bundle.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
-    assert bundle.data["class_names"] == list("0123456789")
+    assert bundle.metrics.steps == {"gan": 20, "encoder": 10, "classifier": 5}
+    assert bundle.data.class_names == tuple("0123456789")
     assert all(bundle.has(part) for part in ("generator", "classes", "detector", "latents"))
     assert {"gan", "encoder", "classifier"} <= summary["seconds"].keys()
     written = yaml.safe_load((folder / "trained/here/config.yaml").read_text())
-    assert written == bundle.config
+    assert written == bundle.config.to_dict()
 
 
 def test_train_groups_stay_in_one_split(labeled: tuple[Path, dict[str, Any]]) -> None:
     bundle = load_bundle(labeled[0] / "trained" / "here")
-    split = bundle.tables["split"]
-    assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(230))
-    calibration = bundle.tables["calibration"]
-    assert 2 * calibration["num_groups"] == len(calibration["scores"]) == len(split["calibration"])
+    split = bundle.splits
+    rows = np.concatenate([split.train, split.val, split.calibration])
+    assert sorted(rows.tolist()) == list(range(230))
+    calibration = bundle.detector.methods[0].calibration
+    assert 2 * calibration.num_groups == len(calibration.scores) == len(split.calibration)
 
 
 def test_train_out_elsewhere_creates_no_runs_folder(labeled: tuple[Path, dict[str, Any]]) -> None:
@@ -84,7 +85,7 @@ def test_train_task_decides_the_networks(two_runs: Path) -> None:
     second = two_runs / "runs" / "second"
     (first,) = (path for path in (two_runs / "runs").glob("2*-parts") if path != second)
     detecting, generating = load_bundle(first), load_bundle(second)
-    assert detecting.config["task"] == "detect"  # auto, with one class
+    assert detecting.config.task == "detect"  # auto, with one class
     assert detecting.networks.keys() == {
         "generator",
         "discriminator",
@@ -92,11 +93,11 @@ def test_train_task_decides_the_networks(two_runs: Path) -> None:
         "rotation",
     }
     assert not detecting.has("classes")
-    assert len(detecting.tables["split"]["calibration"]) == 130 // 3
+    assert len(detecting.splits.calibration) == 130 // 3
     assert generating.networks.keys() == {"generator", "discriminator", "rotation"}
-    assert generating.tables.keys() == {"split"}
+    assert generating.latents is None
     assert generating.detector is None
-    assert len(generating.tables["split"]["calibration"]) == 0
+    assert len(generating.splits.calibration) == 0
 
 
 @pytest.mark.slow
@@ -174,7 +175,7 @@ def test_train_npz_file_names_the_run_after_it(augan: Augan) -> None:
     np.savez("parts.npz", x=np.asarray(data.images)[:130], y=np.asarray(data.labels)[:130])
     result = augan("train", "parts.npz", *SMALL)
     assert "bundle: runs/" in result.stdout
-    assert load_bundle("runs/latest").data["name"] == "parts"
+    assert load_bundle("runs/latest").data.name == "parts"
 
 
 def test_train_skips_an_unreadable_file_with_an_undecodable_name(augan: Augan) -> None:
@@ -189,4 +190,4 @@ def test_train_skips_an_unreadable_file_with_an_undecodable_name(augan: Augan) -
     (header, line) = Path("run/skipped.csv").read_bytes().splitlines()
     assert header == b"path,reason"
     assert line.startswith(b"\xfe.png,")
-    assert load_bundle("run").data["num_samples"] == 31
+    assert load_bundle("run").data.num_samples == 31

@@ -239,7 +239,7 @@ def test_the_maximum_of_a_map_is_at_the_corruption(name, models):
 @pytest.mark.parametrize("method", DETECTION_METHODS)
 def test_the_estimator_supports_every_method(method, images):
     detector = GANDetector(method=method, steps=2, random_state=0).fit(images)
-    assert detector.bundle_.detector["method"] == method
+    assert detector.bundle_.detector.method_names == (method,)
     method_class = DETECTION_METHODS[method]
     optional = method_class.optional_networks
     trained = {"generator", "discriminator", *method_class.required_networks, *optional}

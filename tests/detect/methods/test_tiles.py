@@ -257,7 +257,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
         ]
     )
     bundle = train(config, load_dataset(folder), out=tmp_path / "run")
-    assert bundle.config["data"]["tiling"] is True
+    assert bundle.config.data.tiling is True
     assert set(bundle.networks) == {"generator", "discriminator", "localization_head", "rotation"}
     again = train(config, load_dataset(folder), out=tmp_path / "again")
     assert again.sha256 == bundle.sha256

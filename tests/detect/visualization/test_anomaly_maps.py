@@ -1,7 +1,6 @@
 """Calibrated anomaly maps, overlays and ignore masks."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from augan.detect.visualization.overlay import (
 )
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
-from tests._helpers import write_images
+from tests._helpers import with_method, write_images
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +174,7 @@ class TestFiles:
     def test_uncalibrated_maps_are_refused(
         self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
     ) -> None:
-        tables = {
-            k: v for k, v in digits_bundle.tables.items() if not k.startswith("map_calibration")
-        }
-        uncalibrated = replace(digits_bundle, tables=tables)
+        uncalibrated = with_method(digits_bundle, map_calibration=None)
         images = write_images(tmp_path / "images", pixels[:30])
         with pytest.raises(BundleError, match="never calibrated; run augan calibrate"):
             detect_folder(uncalibrated, DetectionRequest(images, save_maps=True), tmp_path / "out")
@@ -221,7 +217,7 @@ class TestIgnoreMask:
     ) -> None:
         normals = write_images(tmp_path / "normals", self.with_stamp(pixels[:150], 0))
         recalibrated = recalibrate(digits_bundle, normals, ignore_mask=mask)
-        assert recalibrated.tables["ignore_mask"]["mask"].sum() == 16
+        assert recalibrated.detector.ignore_mask.sum() == 16
         tables = []
         for seed in (1, 2):  # with different pixels under the mask
             images = write_images(tmp_path / f"{seed}", self.with_stamp(pixels[150:], seed))
@@ -240,8 +236,8 @@ class TestIgnoreMask:
             recalibrated, DetectionRequest(images, far=0.1, ignore_mask=mask), tmp_path / "out"
         )
         assert again.guarantee == result.guarantee
-        assert "ignore_mask" in recalibrate(recalibrated, normals).tables
-        assert digits_bundle.tables.keys().isdisjoint({"ignore_mask"})
+        assert recalibrate(recalibrated, normals).detector.ignore_mask.sum() == 16
+        assert digits_bundle.detector.ignore_mask is None
 
     def test_masked_maps_keep_to_the_rate(
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
@@ -284,9 +280,4 @@ class TestIgnoreMask:
                 digits_bundle,
                 DetectionRequest(images, ignore_mask=tmp_path / "gone.png"),
                 tmp_path / "out",
-            )
-        broken = {**digits_bundle.tables, "ignore_mask": {"mask": np.zeros(3)}}
-        with pytest.raises(BundleError, match="ignore mask"):
-            detect_folder(
-                replace(digits_bundle, tables=broken), DetectionRequest(images), tmp_path / "out"
             )

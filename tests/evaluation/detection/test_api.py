@@ -32,6 +32,7 @@ from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
 from augan.report.text import format_detection_evaluation
 from augan_cli.main import app
+from tests._helpers import with_data, with_detector
 
 NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]
 
@@ -90,7 +91,7 @@ def area(normal: np.ndarray, anomaly: np.ndarray) -> float:
 def test_summary_follows_from_the_scores(
     evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
-    summary, calibration = evaluated.summary, digits_bundle.tables["calibration"]["scores"]
+    summary, calibration = evaluated.summary, digits_bundle.detector.methods[0].calibration.scores
     both = np.concatenate([scores["bar"], scores["noise"]])
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"], both))
     assert summary["auroc"]["low"] <= summary["auroc"]["value"] <= summary["auroc"]["high"]
@@ -118,9 +119,7 @@ def test_summary_follows_from_the_scores(
 
 
 def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, site: Path) -> None:
-    trimmed = replace(
-        digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
-    )
+    trimmed = with_detector(digits_bundle, trim_fraction=0.1)
     evaluation = evaluate_detection(
         trimmed,
         DetectionRequest(site / "test", far=0.1),
@@ -135,7 +134,7 @@ def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, si
 def test_anomaly_types_follow_from_the_scores(
     evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
-    threshold = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
+    threshold = np.sort(digits_bundle.detector.methods[0].calibration.scores)[-10]
     assert [
         (anomaly_type["type"], anomaly_type["count"]) for anomaly_type in evaluated.anomaly_types
     ] == [
@@ -152,8 +151,8 @@ def test_anomaly_types_follow_from_the_scores(
 def test_baselines_fit_to_the_training_and_validation_splits(
     evaluated: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
 ) -> None:
-    split = digits_bundle.tables["split"]
-    rows = np.sort(np.concatenate([split["train"], split["val"]]))
+    split = digits_bundle.splits
+    rows = np.sort(np.concatenate([split.train, split.val]))
     assert evaluated.summary["num_baseline_training"] == len(rows) == 141
     assert [row["method"] for row in evaluated.baselines] == list(BASELINES)
     scale = Detector.from_bundle(digits_bundle).preprocessing.normalize
@@ -332,8 +331,8 @@ def test_other_training_data_raises_or_skips_baselines(digits_bundle: Bundle, si
             evaluate_detection(
                 digits_bundle, DetectionRequest(site / "test"), "folders", training_data=data
             )
-    arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
-    moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
+    arrays = with_data(digits_bundle, source=None)
+    moved = with_data(digits_bundle, source="gone", name="x")
     for bundle, message in (
         (arrays, "arrays in memory"),
         (moved, "not at gone, relative to the current folder"),

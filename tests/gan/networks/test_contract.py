@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from augan.bundle import (
-    Bundle,
     Network,
+    NetworkSpec,
     load_bundle,
     read_weights,
     restore_network,
@@ -26,6 +26,7 @@ from augan.training.config_rules import SIZES
 from augan.training.defaults import resolve_defaults
 from augan.training.trainer import TrainingData, train_stages
 from tests._docs import run_worked_example
+from tests._helpers import make_bundle
 
 LATENT, WIDTH, N = 5, 4, 3
 FEATURES = 20  # inputs of a head
@@ -265,8 +266,10 @@ def test_contract_of_small_networks(check, case):
 
 
 def check_networks_survive_a_bundle(cases: list[Case], folder: Path) -> None:
-    networks = {str(case): Network(case.spec(), read_weights(built(case))) for case in cases}
-    path = save_bundle(Bundle(config={}, data={}, networks=networks), folder / "b.augan")
+    networks = {
+        str(case): Network(NetworkSpec(**case.spec()), read_weights(built(case))) for case in cases
+    }
+    path = save_bundle(make_bundle(networks=networks), folder / "b.augan")
     bundle = load_bundle(path)
     assert set(bundle.networks) == set(networks)
     for case in cases:

@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from augan.bundle import (
-    read_weights,
-)
+from augan.bundle import read_weights
 from augan.choices import gan_architectures
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf

@@ -252,9 +252,9 @@ def test_two_machines_give_one_bundle_written_by_the_chief(together, photos, set
     ids = {json.loads(printed)["id"] for _, printed, _ in ended}
     bundle = load_bundle(place / "run")
     assert ids == {bundle.bundle_id}
-    steps, gan_metrics = bundle.metrics["steps"], bundle.metrics["gan_metrics"]
+    steps, gan_metrics = bundle.metrics.steps, bundle.metrics.gan_metrics
     # Noise has no likeness to learn: the chief's monitor ends the GAN early, and both follow.
-    assert bundle.metrics["failure"]["step"] == steps["gan"] == gan_metrics[-1]["step"] < 160
+    assert bundle.metrics.failure.step == steps["gan"] == gan_metrics[-1].step < 160
     assert steps["encoder"] == 80
     own = ["--config", str(settings), "--out", str(place.parent / f"{place.name}-alone")]
     again = start(str(photos), *own[:2], "--out", f"{place}/run", "--resume", "--json")

@@ -277,14 +277,12 @@ def truncate(raw: bytes) -> bytes:
 
 def without_detector(folder: Path) -> None:
     bundle = load_bundle(folder / "RUN")
-    tables = {k: v for k, v in bundle.tables.items() if k not in ("detector", "calibration")}
-    save_bundle(replace(bundle, detector=None, tables=tables), folder / "RUN" / BUNDLE_FILE)
+    save_bundle(replace(bundle, detector=None), folder / "RUN" / BUNDLE_FILE)
 
 
 def without_latents(folder: Path) -> None:
     bundle = load_bundle(folder / "RUN")
-    tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
-    save_bundle(replace(bundle, tables=tables), folder / "RUN" / BUNDLE_FILE)
+    save_bundle(replace(bundle, latents=None), folder / "RUN" / BUNDLE_FILE)
 
 
 def intact_and_damaged_run(folder: Path) -> None:

@@ -12,8 +12,21 @@ import numpy as np
 from typer.testing import CliRunner
 
 from augan.augment.manifest import ResumeLog
-from augan.bundle import Bundle, Network, inspect_bundle, load_bundle, save_bundle
-from augan.bundle.bundle import content_hash
+from augan.bundle import (
+    Bundle,
+    CalibrationScores,
+    DatasetInfo,
+    DetectorSection,
+    FittedMethod,
+    Network,
+    NetworkSpec,
+    inspect_bundle,
+    load_bundle,
+    save_bundle,
+)
+from augan.bundle.members import content_hash
+from augan.config import Config
+from augan.data.modalities.images import ImagePreprocessing
 from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError
 from augan.io.images import write_png
@@ -39,7 +52,7 @@ from tools.robustness.fuzz.mutations import (
     zipped,
 )
 
-NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "tables/x.npz", ".x")
+NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "extra.npz", ".x")
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
 RUN_FILES = (RUN_FILE, METRICS_LOG_FILE, RESUME_LOG_FILE, PREDICTIONS_FILE, BUNDLE_FILE)
 
@@ -49,15 +62,23 @@ def bundle() -> bytes:
     """Return a small bundle of untrained networks."""
     rng = np.random.default_rng(0)
     arguments = {"image_shape": [8, 8, 1], "latent_dim": 3, "num_classes": 2}
-    spec = {"architecture": "mlp", "role": "generator", "arguments": arguments}
+    spec = NetworkSpec("mlp", "generator", arguments)
     weights = {"generator/numbers/kernel": rng.normal(size=(3, 4)).astype(np.float32)}
     example = Bundle(
-        config={"seed": 0, "gan": {"loss": "hinge"}, "detect": {"far": 0.05}},
-        data={"name": "caps", "class_names": ["a", "b"], "class_counts": [5, 6], "source": "x"},
-        preprocessing={"size": 8, "channels": 1, "dtype": "uint8", "low": 0.0, "high": 255.0},
+        config=Config().replace(gan__loss="hinge", detect__far=0.05),
+        data=DatasetInfo("caps", 11, "x", class_names=("a", "b"), class_counts=(5, 6)),
+        preprocessing=ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
         networks={"generator": Network(spec, weights)},
-        detector={"method": "auto", "components": ["feature_neighbors"], "other_methods": {}},
-        tables={"calibration": {"scores": np.arange(20.0), "num_groups": np.array(20)}},
+        detector=DetectorSection(
+            (
+                FittedMethod(
+                    "auto",
+                    ("feature_neighbors",),
+                    {"mean": np.arange(3.0)},
+                    CalibrationScores(np.arange(20.0), 20),
+                ),
+            )
+        ),
         created="2026-01-02T03:04:05+00:00",
         versions={"augan": "0.1.0"},
     )

@@ -66,7 +66,7 @@ def use_bundle(raw: bytes, folder: Path) -> None:
     bundle, last_error = load_bundle(folder), None
     images = folder / "images"
     _write_samples(images)
-    data = images / "x.csv" if bundle.preprocessing.get("modality") == "rows" else images
+    data = images / "x.csv" if bundle.preprocessing.modality == "rows" else images
     actions = [
         lambda: detect_folder(bundle, DetectionRequest(data, far=0.2), folder / "d"),
         lambda: detect_folder(
