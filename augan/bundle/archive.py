@@ -7,15 +7,12 @@ that are checked on the decompressed bytes and not only on the headers.
 
 import os
 import re
-import secrets
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from augan.exceptions import BundleError
@@ -217,33 +214,3 @@ def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
             info.create_system = 3  # Unix, on every system
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, members[name])
-
-
-@contextmanager
-def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """Yield a temporary file next to `target`, which replaces `target` if no error occurs.
-
-    The content is on the disk, and not only in a buffer, when the file is renamed. Missing parent
-    folders are created.
-
-    Raises
-    ------
-    BundleError
-        The file cannot be written. A file at `target` is then unchanged.
-    """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise BundleError(
-            f"{target} cannot be written: {error.strerror or error}; make room or choose another "
-            "place (what was there before is unchanged)"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

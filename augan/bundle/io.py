@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from augan.bundle import serialization
-from augan.bundle.archive import REPLACE_HINT, Archive, Limits, atomic_file, write_zip
+from augan.bundle.archive import REPLACE_HINT, Archive, Limits, write_zip
 from augan.bundle.bundle import Bundle, current_versions
 from augan.bundle.members import (
     FORMAT,
@@ -25,6 +25,7 @@ from augan.bundle.members import (
 )
 from augan.bundle.sections import Section, split_arrays
 from augan.exceptions import BundleError
+from augan.io.atomic import atomic_file
 from augan.io.hashing import sha256_bytes
 from augan.io.layout import BUNDLE_FILE
 
@@ -95,8 +96,15 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
     }
     members[_MANIFEST] = serialization.encode_json(manifest, "manifest")
     _check_writable(members, target)
-    with atomic_file(target) as stream:
-        write_zip(stream, members)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(target, sync=True) as stream:
+            write_zip(stream, members)
+    except OSError as error:
+        raise BundleError(
+            f"{target} cannot be written: {error.strerror or error}; make room or choose another "
+            "place (what was there before is unchanged)"
+        ) from error
     bundle.record_path(target)
     return target
 

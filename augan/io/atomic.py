@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -38,14 +39,40 @@ def atomic_write(path: str | Path, content: bytes) -> None:
     OSError
         The file cannot be written; an existing file is then unchanged.
     """
+    with atomic_file(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def atomic_file(path: str | Path, *, sync: bool = False) -> Iterator[BinaryIO]:
+    """Yield a temporary file, which becomes `path` if the block ends without an error.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, in an existing folder. An existing file is replaced in one step.
+    sync : bool
+        Whether the content must be on the disk, and not only in a buffer of the system, before the
+        file is renamed, so that not even a power failure leaves a damaged file. Default: False,
+        because the disk takes milliseconds for each file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an existing file is then unchanged.
+    """
     folder, name = os.path.split(path)  # strings, because pathlib takes as long as the disk
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    # Unique, because several threads or machines may write the same file.
+    partial = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with open(partial, "wb") as stream:
-            stream.write(content)
+        with open(partial, "xb") as stream:
+            yield stream
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         os.replace(partial, path)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(partial)
         raise
 
@@ -199,7 +226,7 @@ def clear_leftovers(target: Path) -> None:
     """
     if not target.parent.is_dir():
         return
-    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(part|old)")
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(?:\.[0-9a-f]{{8}})?\.(part|old)")
     for path in list(target.parent.iterdir()):
         match = leftover.fullmatch(path.name)
         if match is None:

@@ -42,7 +42,7 @@ from augan.io.layout import (
 if TYPE_CHECKING:  # commands find a run before they load TensorFlow, which takes seconds
     from augan.training.budget import StageBudget
 
-TEMP_PATTERNS = (".*.part", ".*.tmp")
+TEMP_PATTERN = ".*.part"
 
 
 class RunFolder:
@@ -179,9 +179,8 @@ class RunFolder:
         subfolders = [self.path / name for name in (SAMPLES_FOLDER, CHECKPOINTS_FOLDER)]
         folds = [fold for subfolder in subfolders for fold in subfolder.glob("fold*")]
         for folder in (self.path, *subfolders, *folds):
-            for pattern in TEMP_PATTERNS:
-                for path in folder.glob(pattern):
-                    path.unlink(missing_ok=True)
+            for path in folder.glob(TEMP_PATTERN):
+                path.unlink(missing_ok=True)
 
     def truncate_log(self, steps: Mapping[str, int]) -> None:
         """Remove the lines of `metrics.jsonl` that are later than the checkpoints.

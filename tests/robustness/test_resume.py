@@ -261,7 +261,7 @@ def test_lost_checkpoint_repeats_its_stage(uninterrupted, tiny_digits, tmp_path)
 def test_temporary_files_are_removed_on_resume(uninterrupted, tiny_digits, tmp_path):
     run = copied(uninterrupted, tmp_path / "run")
     for name in (
-        f".{BUNDLE_FILE}.1a2b.tmp",
+        f".{BUNDLE_FILE}.7.1a2b3c4d.part",
         "samples/.step_000040.png.7.part",
         ".config.yaml.part",
     ):

@@ -40,7 +40,7 @@ def test_reached_reads_the_last_complete_log_line(tmp_path, log, expected):
     [
         (None, "", None),
         ("summary.json", "{}", None),  # times differ from run to run
-        (".bundle.augan.1a2b.tmp", "half", "left_over"),
+        (".bundle.augan.7.1a2b3c4d.part", "half", "left_over"),
         ("samples/step_000020.png", "other", "same_pictures"),
         ("metrics.jsonl", "{}", "same_log"),
         ("checkpoints/gan.safetensors", "other", "same_checkpoints"),
