@@ -298,14 +298,22 @@ class Splits(Section):
     fold: Indices | None = None
 
     def __post_init__(self) -> None:
-        splits = (self.train, self.val) if self.fold is not None else _arrays_of(self)
-        rows = np.concatenate(splits)
-        if len(np.unique(rows)) != len(rows):
-            raise ValueError("a sample is in two splits, or twice in one")
-        if min(map(_min, _arrays_of(self))) < 0:
-            raise ValueError("an index or a fold is negative")
-        if self.fold is not None and not 1 <= _min(self.fold) <= _max(self.fold) <= MAX_FOLDS:
-            raise ValueError(f"a fold is not a number from 1 to {MAX_FOLDS}")
+        if self.fold is None:
+            rows = np.concatenate([self.train, self.val, self.calibration])
+            if len(np.unique(rows)) != len(rows) or rows.min(initial=0) < 0:
+                raise ValueError(
+                    "a sample is in two splits, or twice in one, or has no valid index"
+                )
+            return
+        everything = np.arange(len(self.fold))
+        for split in (self.train, self.calibration):
+            if not np.array_equal(np.sort(split), everything):
+                raise ValueError("with folds, train and calibration must have every sample once")
+        if (
+            len(self.val)
+            or not 1 <= self.fold.min(initial=1) <= self.fold.max(initial=1) <= MAX_FOLDS
+        ):
+            raise ValueError(f"with folds, val must be empty, and a fold a number to {MAX_FOLDS}")
 
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)
@@ -467,11 +475,6 @@ def _min(array: np.ndarray | None) -> int:
     return 1 if array is None else int(array.min(initial=1))
 
 
-def _max(array: np.ndarray | None) -> int:
-    """Return the largest value of an array; -1 if there is none."""
-    return -1 if array is None or not array.size else int(array.max())
-
-
 def _as_json(value: Any) -> Any:
     """Return a JSON-able value with tuples as lists; ValueError if JSON cannot hold the value."""
     if value is None or isinstance(value, bool | int | str):
@@ -631,8 +634,8 @@ def has_equal_content(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return (
             isinstance(other, np.ndarray)
-            and one.dtype == other.dtype
-            and np.array_equal(one, other)
+            and (one.dtype, one.shape) == (other.dtype, other.shape)
+            and one.tobytes() == other.tobytes()  # NaN equals NaN
         )
     if isinstance(one, Mapping):
         return (
