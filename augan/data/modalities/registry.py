@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.dataset import Dataset, SampleType
+from augan.data.dataset import Dataset
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -94,31 +94,10 @@ def restore_preprocessing(values: Mapping[str, Any]) -> Preprocessing:
     DataError
         There is no such modality; or a field is missing, unknown, or of the wrong type or value.
     """
-    return stored_class(values).from_dict(values)
-
-
-def sample_type_of(values: Mapping[str, Any]) -> SampleType:
-    """Return the type of the samples of a bundle, "image" or "row", see `stored_class`."""
-    return stored_class(values).sample_type
-
-
-def stored_class(values: Mapping[str, Any]) -> type[Preprocessing]:
-    """Return the class of the preprocessing of a bundle, without rebuilding the preprocessing.
-
-    Parameters
-    ----------
-    values : mapping
-        The `preprocessing` of the bundle; only "modality" is read.
-
-    Raises
-    ------
-    DataError
-        There is no such modality.
-    """
     modality = values.get("modality") if isinstance(values, Mapping) else None
     if not isinstance(modality, str) or modality not in PREPROCESSINGS:
         raise DataError(
             f"the preprocessing has the modality {modality!r}, which is none of "
             f"{', '.join(PREPROCESSINGS)}"
         )
-    return PREPROCESSINGS[modality]
+    return PREPROCESSINGS[modality].from_dict(values)
