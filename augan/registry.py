@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar, overload
 
 from augan.exceptions import ConfigError
@@ -75,7 +76,8 @@ class Registry(Generic[D, T]):
         self._declarations: dict[str, D] = {}
         self._implementations: dict[str, T] = {}
         self._modules: dict[str, str] = {}  # of entries that were found but not imported
-        self._is_discovered = False
+        self._is_discovering = self._is_discovered = False
+        self._lock = RLock()
 
     @overload
     def register(self, declaration: D, implementation: T) -> T: ...
@@ -92,7 +94,7 @@ class Registry(Generic[D, T]):
             Another entry has the name.
         """
         self._discover()
-        name, module = declaration.name, sys._getframe(1).f_globals["__name__"]
+        name, module = declaration.name, sys._getframe(1).f_globals.get("__name__")
 
         def add(implementation: T) -> T:
             if name in self._declarations and self._modules.get(name) != module:
@@ -170,7 +172,14 @@ class Registry(Generic[D, T]):
         """Read the declarations of all files of the registry's package, once."""
         if self._is_discovered:
             return
-        self._is_discovered = True
+        with self._lock:
+            if not self._is_discovering:  # by this thread, or by another that has ended
+                self._is_discovering = True
+                self._read_files()
+                self._is_discovered = True
+
+    def _read_files(self) -> None:
+        """Add the entries that all files of the registry's package declare."""
         path = _PACKAGE.joinpath(*self.location.split(".")[1:])
         if path.is_dir():
             files = {f"{self.location}.{file.stem}": file for file in sorted(path.glob("*.py"))}

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +106,24 @@ CURRENT[0].register(Fruit("banana", description=f"a {COLOR} fruit"), len)
     monkeypatch.setattr(sys.modules[__name__], "CURRENT", [grove])
     assert grove.describe() == {"banana": "a yellow fruit"}
     assert grove.load("banana") is len
+
+
+def test_threads_see_a_complete_registry(fruits, monkeypatch):
+    started = threading.Event()
+    read = fruits._read_file
+
+    def read_slowly(module, file):
+        started.set()
+        time.sleep(0.05)
+        read(module, file)
+
+    monkeypatch.setattr(fruits, "_read_file", read_slowly)
+    thread = threading.Thread(target=fruits.names)
+    thread.start()
+    started.wait()
+    names = fruits.names()
+    thread.join()
+    assert names == ("pear", "quince")
 
 
 def test_settings_know_their_entries_without_tensorflow():

@@ -31,6 +31,7 @@ import augan
 from augan.bundle import load_bundle
 from augan.io.layout import BUNDLE_FILE, METRICS_LOG_FILE, RUN_SUMMARY_FILE
 from augan.training.checkpoints import Checkpoints
+from augan.training.stages.base import STAGES as TRAINING_STAGES
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 
 NAME = "resume"
@@ -38,7 +39,11 @@ STEPS = 600
 SECONDS = 60.0  # rough duration of a task, for the estimate
 PAUSE = 0.002  # seconds between two checks of the run
 # Stages, and their updates per update of the GAN. None: the stage is measured in seconds.
-STAGES = {"data": None, "classifier": 0.25, "gan": 1.0, "encoder": 0.5, "detector": None}
+STAGES: dict[str, float | None] = {
+    "data": None,
+    **{name: TRAINING_STAGES.get(name).share.steps for name in ("classifier", "gan", "encoder")},
+    "detector": None,
+}
 VARYING = (RUN_SUMMARY_FILE, BUNDLE_FILE)  # contain times; the bundle is compared by SHA-256
 
 
