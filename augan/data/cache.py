@@ -1,37 +1,28 @@
-"""Prepared images of a dataset, decoded in memory or kept in a disk cache.
-
-A cache file is a plain NumPy file, which `numpy.load` reads, followed by a tail. The tail lists the
-images that could not be read, holds the SHA-256 of the pixels, and shows that the file is complete.
-"""
+"""Prepared samples of a dataset, decoded in memory or kept in a disk cache."""
 
 import errno
 import hashlib
-import json
 import os
 import re
 import secrets
 import shutil
-import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
-from numpy.lib import format as npy
 
-from augan.data.dataset import Dataset, ImageFiles, check_skipped
+from augan.data.cache_file import CacheFile, open_cache_file, write_cache_file
+from augan.data.dataset import Dataset, ImageFiles, Skipped, check_skipped
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import DataError
 from augan.io.atomic import try_lock
-from augan.io.hashing import sha256_array, sha256_bytes, sha256_json, sha256_parts
+from augan.io.hashing import sha256_array, sha256_json
 from augan.io.images import UnreadableImage
 
 _GIB = 2**30
@@ -45,14 +36,10 @@ _FORMAT = 1  # raise it whenever equal files would become other pixels
 _CACHE_FILE = re.compile(r"[0-9a-f]{64}\.npy")
 _PART_FILE = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]{16}\.part")
 _ABANDONED_SECONDS = 60.0  # without a write, after which an unlocked part file may be removed
-_BLOCK_ROWS = 256  # decoded between two writes
-_END_BYTES = 2**20  # at either end of the pixels, which are checked when a file is opened
-_FOOTER = struct.Struct("<Q32s8s")  # bytes of the tail, SHA-256 of the tail, and the mark
-_MARK = b"AUGANSQR"  # the last bytes of a complete cache file, which show that the file has a tail
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedImages:
+class PreparedDataset:
     """A dataset and its preprocessed samples, before the networks' normalization to -1..1.
 
     Attributes
@@ -78,7 +65,7 @@ class PreparedImages:
 
 def load_prepared(
     dataset: Dataset, preprocessing: Preprocessing, folder: str | Path | None = None
-) -> PreparedImages:
+) -> PreparedDataset:
     """Convert a dataset to prepared samples, with a disk cache for large sets of image files.
 
     Only image files are cached, and only for preprocessing with integer pixels. Image files whose
@@ -99,7 +86,7 @@ def load_prepared(
 
     Returns
     -------
-    PreparedImages
+    PreparedDataset
         The prepared samples; image files that could not be read are left out and listed in
         `dataset.skipped`.
 
@@ -112,18 +99,18 @@ def load_prepared(
     images = dataset.images
     preprocessing.check_samples(images)
     if not preprocessing.has_files:
-        return PreparedImages(dataset, preprocessing.prepare_all(images))
+        return PreparedDataset(dataset, preprocessing.prepare_all(images))
     of_images = preprocessing.require_images()
     if not isinstance(images, ImageFiles) or of_images.dtype == "float32":
-        return PreparedImages(*decode_all(dataset, of_images))
+        return PreparedDataset(*decode_all(dataset, of_images))
     key, file_bytes = _cache_key(images, of_images)
     num_values = len(dataset) * of_images.size**2 * of_images.channels
     pixel_bytes = num_values * np.dtype(of_images.prepared_dtype).itemsize
     if folder is None and max(file_bytes, pixel_bytes) < MAX_IN_MEMORY_BYTES:
-        return PreparedImages(*decode_all(dataset, of_images))
+        return PreparedDataset(*decode_all(dataset, of_images))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
     cached = open_cache_file(path) or _build(path, dataset, images, of_images, pixel_bytes)
-    return PreparedImages(drop_failed(dataset, cached.failures), cached.pixels, cached.sha256)
+    return PreparedDataset(drop_failed(dataset, cached.failures), cached.pixels, cached.sha256)
 
 
 def cache_folder() -> Path:
@@ -208,13 +195,19 @@ def drop_failed(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
     DataError
         More than a tenth of all files, with those skipped earlier, cannot be read.
     """
-    failed = ((dataset.names[row], reason) for row, reason in failures.items())
-    skipped = (*dataset.skipped, *failed)
-    check_skipped(skipped, len(dataset) + len(dataset.skipped))
+    skipped = _checked_skipped(dataset, failures)
     if not failures:
         return dataset
     kept = [row for row in range(len(dataset)) if row not in failures]
     return replace(dataset.subset(kept), skipped=skipped)
+
+
+def _checked_skipped(dataset: Dataset, failures: Mapping[int, str]) -> Skipped:
+    """Return the files that were skipped earlier or failed; DataError if these are too many."""
+    failed = ((dataset.names[row], reason) for row, reason in failures.items())
+    skipped = (*dataset.skipped, *failed)
+    check_skipped(skipped, len(dataset) + len(dataset.skipped))
+    return skipped
 
 
 def _decode_each(
@@ -227,7 +220,8 @@ def _decode_each(
     Raises
     ------
     DataError
-        An image is readable but does not fit the preprocessing; the message names the image.
+        An image is readable but does not fit the preprocessing; the message names the image. After
+        the last image: more than a tenth of all files cannot be read.
     """
     for row, name in enumerate(dataset.names):
         try:
@@ -238,171 +232,7 @@ def _decode_each(
             raise DataError(f"{name}: {error}") from error
         else:
             yield image
-
-
-@dataclass(frozen=True, eq=False)
-class CacheFile:
-    """The content of one complete cache file.
-
-    Attributes
-    ----------
-    pixels : memmap
-        Prepared images `[N, S, S, C]`, read-only.
-    sha256 : str
-        SHA-256 of the bytes of `pixels`, 64 hexadecimal digits.
-    failures : dict of int to str
-        Row in the dataset -> the reason why that image could not be read; such rows have no pixels.
-    """
-
-    pixels: np.ndarray
-    sha256: str
-    failures: dict[int, str]
-
-
-def open_cache_file(path: Path) -> CacheFile | None:
-    """Map the pixels of a cache file into memory and note the time of use.
-
-    Returns
-    -------
-    CacheFile or None
-        None if the file is missing, incomplete or damaged at either end; the caller then writes a
-        new file. The middle of the pixels is not verified.
-    """
-    try:
-        with open(path, "rb") as file:
-            cached = _map_pixels(file, _read_tail(file))
-    except (OSError, ValueError, struct.error):
-        return None
-    with suppress(OSError):  # in a read-only folder the time of use cannot be noted
-        os.utime(path)
-    return cached
-
-
-def write_cache_file(
-    file: BinaryIO, dataset: Dataset, preprocessing: ImagePreprocessing
-) -> dict[str, Any]:
-    """Decode all images of a dataset into a new cache file.
-
-    The file consists of the header of a NumPy file, the pixels, the tail and a footer. The tail is
-    a JSON object: `dtype` and `shape` of the pixels, their `sha256`, the hash of their first and
-    last bytes (`ends`), and the rows that could not be read with the reasons (`failures`). The
-    footer has a fixed size: length and SHA-256 of the tail, and a mark. The footer is written last,
-    so an incomplete file has no footer.
-
-    Parameters
-    ----------
-    file : binary file
-        An empty file, open for reading and writing; the caller closes it.
-    dataset : Dataset
-        Images as files or arrays.
-    preprocessing : ImagePreprocessing
-        The fitted preprocessing, with integer pixels.
-
-    Returns
-    -------
-    dict
-        The values of the tail.
-
-    Raises
-    ------
-    DataError
-        More than a tenth of all files cannot be read, or an image does not fit the preprocessing.
-    OSError
-        The file cannot be written, for example because the disk is full.
-    """
-    side, dtype = preprocessing.size, preprocessing.prepared_dtype
-    shape = [len(dataset), side, side, preprocessing.channels]
-    start = file.write(_header(dtype, shape))
-    digest, failures = hashlib.sha256(), dict[int, str]()
-    images = _decode_each(dataset, preprocessing, failures)
-    # Written to the file and not through a memory map: on a full disk, a map kills the process.
-    while block := list(islice(images, _BLOCK_ROWS)):
-        pixels = np.stack(block)
-        digest.update(pixels.data)
-        file.write(pixels.data)
-    drop_failed(dataset, failures)  # raises if too many failed, before the file is complete
-    end = file.tell()
-    shape[0] -= len(failures)
-    file.seek(0)
-    file.write(_header(dtype, shape))
-    tail = {
-        "dtype": dtype,
-        "shape": shape,
-        "sha256": digest.hexdigest(),
-        "ends": _ends_sha256(file, start, end),
-        "failures": list(failures.items()),
-    }
-    content = json.dumps(tail).encode()
-    file.seek(end)
-    file.write(content + _footer(content))
-    file.flush()
-    os.fsync(file.fileno())  # else a power cut could leave holes in a file that looks complete
-    return tail
-
-
-def _map_pixels(file: BinaryIO, tail: Mapping[str, Any]) -> CacheFile:
-    """Map the pixels of an open cache file into memory; `tail` states their type and shape."""
-    dtype, shape = tail["dtype"], tail["shape"]
-    pixels = np.memmap(file, dtype, "r", len(_header(dtype, shape)), tuple(shape))
-    return CacheFile(pixels, tail["sha256"], {int(row): reason for row, reason in tail["failures"]})
-
-
-def _read_tail(file: BinaryIO) -> dict[str, Any]:
-    """Return the tail of a cache file, after a check of header, footer and the ends of the pixels.
-
-    Raises
-    ------
-    ValueError or struct.error
-        The file is incomplete or damaged.
-    """
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - _FOOTER.size))
-    footer = file.read()
-    length, _, mark = _FOOTER.unpack(footer)
-    start = end - _FOOTER.size - length
-    if mark != _MARK or start < 0:
-        raise ValueError("the file has no tail")
-    file.seek(start)
-    content = file.read(length)
-    if _footer(content) != footer:
-        raise ValueError("the tail is damaged")
-    tail: dict[str, Any] = json.loads(content)
-    header = _header(tail["dtype"], tail["shape"])
-    file.seek(0)
-    if file.read(len(header)) != header:
-        raise ValueError("the header is damaged")
-    if _ends_sha256(file, len(header), start) != tail["ends"]:
-        raise ValueError("the pixels are damaged")
-    return tail
-
-
-def _footer(content: bytes) -> bytes:
-    """Return the footer of a cache file, 48 bytes: length and SHA-256 of the tail, and the mark."""
-    return _FOOTER.pack(len(content), bytes.fromhex(sha256_bytes(content)), _MARK)
-
-
-def _header(dtype: str, shape: Sequence[int]) -> bytes:
-    """Return the header of a NumPy file for an array of this type and shape.
-
-    NumPy pads the header to 128 bytes for any number of rows, so the number can be corrected later.
-    """
-    stream = BytesIO()
-    descr = npy.dtype_to_descr(np.dtype(dtype))
-    fields = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
-    npy.write_array_header_1_0(stream, fields)
-    return stream.getvalue()
-
-
-def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
-    """Return the SHA-256 of the number of pixel bytes, the first 1 MiB and the last 1 MiB.
-
-    `start` and `end` are the positions of the first pixel byte and of the byte after the last.
-    """
-    parts = [str(end - start).encode()]
-    for position in (start, max(start, end - _END_BYTES)):
-        file.seek(position)
-        parts.append(file.read(min(_END_BYTES, end - start)))
-    return sha256_parts(parts)
+    _checked_skipped(dataset, failures)
 
 
 def _cache_key(images: ImageFiles, preprocessing: ImagePreprocessing) -> tuple[str, int]:
@@ -450,7 +280,7 @@ def _build(
     ------
     DataError
         The folder cannot be written or lacks space, image files changed while they were read, or
-        `write_cache_file` fails.
+        images cannot be decoded, as for `decode_all`.
     """
     part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part")
     try:
@@ -459,7 +289,11 @@ def _build(
         _free_space(path.parent, pixel_bytes)
         with open(part, "x+b") as file:
             try_lock(file)  # the lock ends with the process, however the process ends
-            cached = _map_pixels(file, write_cache_file(file, dataset, preprocessing))
+            failures: dict[int, str] = {}
+            decoded = _decode_each(dataset, preprocessing, failures)
+            side, dtype = preprocessing.size, preprocessing.prepared_dtype
+            shape = (len(dataset), side, side, preprocessing.channels)
+            cached = write_cache_file(file, decoded, dtype, shape, failures)
             if _cache_key(images, preprocessing)[0] != path.stem:
                 raise DataError(
                     f"image files of {dataset.name} changed while they were read; wait until all "

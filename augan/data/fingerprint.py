@@ -2,15 +2,15 @@
 
 import json
 
-from augan.data.cache import PreparedImages
+from augan.data.cache import PreparedDataset
 from augan.data.modalities.base import Preprocessing
 from augan.io.hashing import sha256_parts
 
 
 def dataset_fingerprint(
-    prepared: PreparedImages,
+    prepared: PreparedDataset,
     preprocessing: Preprocessing,
-    unlabeled: PreparedImages | None = None,
+    unlabeled: PreparedDataset | None = None,
 ) -> str:
     """Return the SHA-256 of the prepared training data, by which a bundle recognizes its data.
 
@@ -20,11 +20,11 @@ def dataset_fingerprint(
 
     Parameters
     ----------
-    prepared : PreparedImages
+    prepared : PreparedDataset
         The labeled training samples, or all samples if there are no labels.
     preprocessing : Preprocessing
         The preprocessing of the samples.
-    unlabeled : PreparedImages or None
+    unlabeled : PreparedDataset or None
         The training samples without labels; None (default): none.
     """
     labels = prepared.dataset.labels

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle, Splits
-from augan.data.cache import PreparedImages, load_prepared
+from augan.data.cache import PreparedDataset, load_prepared
 from augan.data.dataset import Dataset, plural
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.loading import DATASETS, load_dataset
@@ -22,16 +22,16 @@ class BundleTrainingData:
 
     Attributes
     ----------
-    samples : PreparedImages
+    samples : PreparedDataset
         Labeled samples, or all samples of a training without classes.
-    unlabeled : PreparedImages or None
+    unlabeled : PreparedDataset or None
         Unlabeled samples; None if there were none.
     splits : Splits
         Indices in `samples` of each split.
     """
 
-    samples: PreparedImages
-    unlabeled: PreparedImages | None
+    samples: PreparedDataset
+    unlabeled: PreparedDataset | None
     splits: Splits
 
 

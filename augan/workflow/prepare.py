@@ -8,7 +8,7 @@ import numpy as np
 
 from augan.bundle import DatasetInfo
 from augan.config import Config
-from augan.data.cache import PreparedImages, load_prepared
+from augan.data.cache import PreparedDataset, load_prepared
 from augan.data.dataset import Dataset, Skipped, plural
 from augan.data.duplicates import MAX_CALIBRATION, find_near_duplicates
 from augan.data.fingerprint import dataset_fingerprint
@@ -89,7 +89,7 @@ class PreparedData:
     ----------
     config : Config
         Resolved settings.
-    prepared : PreparedImages
+    prepared : PreparedDataset
         The labeled (or all) samples.
     preprocessing : Preprocessing
         Preprocessing of the samples.
@@ -97,18 +97,18 @@ class PreparedData:
         The split of the samples. With folds, all samples are training and calibration samples.
     warnings : list of str
         Warnings about the data, for the user.
-    unlabeled : PreparedImages or None
+    unlabeled : PreparedDataset or None
         The unlabeled samples.
     folds : tuple of Split
         The split of each fold; empty without cross-conformal training.
     """
 
     config: Config
-    prepared: PreparedImages
+    prepared: PreparedDataset
     preprocessing: Preprocessing
     split: Split
     warnings: list[str]
-    unlabeled: PreparedImages | None = None
+    unlabeled: PreparedDataset | None = None
     folds: tuple[Split, ...] = ()
 
     def for_fold(self, fold: Fold) -> "PreparedData":

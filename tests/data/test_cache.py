@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan.data import cache
+from augan.data import cache, cache_file
 from augan.data.cache import cache_folder, decode_all, load_prepared
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
@@ -102,7 +102,7 @@ def test_load_prepared_equals_decode_all(tmp_path, kept, shape, dtype):
 
 
 def test_load_prepared_keeps_order_across_blocks(images, kept, monkeypatch):
-    monkeypatch.setattr(cache, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(cache_file, "_BLOCK_ROWS", 7)
     dataset = load_dataset(images)
     _, expected = decode_all(dataset, ImagePreprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
@@ -597,7 +597,7 @@ def test_failed_write_leaves_no_file(images, kept):
 
 
 def test_full_disk_is_refused(images, kept, monkeypatch):
-    def full(file, dataset, preprocessing):
+    def full(file, decoded, dtype, shape, failures):
         file.write(b"some")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -12,7 +12,7 @@ from PIL import Image
 from augan import DetectionRequest, detect_folder
 from augan.bundle import ClassifierAccuracy, Splits, load_bundle, restore_network
 from augan.config import Config
-from augan.data.cache import PreparedImages
+from augan.data.cache import PreparedDataset
 from augan.data.dataset import from_arrays
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
@@ -593,7 +593,7 @@ def test_calibration_images_among_the_unlabeled_ones_are_seen(half_labeled):
 
 def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bundle, tmp_path):
     def sha256(dataset):
-        squares = PreparedImages(dataset, np.asarray(dataset.images))
+        squares = PreparedDataset(dataset, np.asarray(dataset.images))
         more = dataset.unlabeled
         data = PreparedData(
             Config(task="both"),
@@ -601,7 +601,7 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
             ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
             make_split(len(dataset), seed=0),
             [],
-            None if more is None else PreparedImages(more, np.asarray(more.images)),
+            None if more is None else PreparedDataset(more, np.asarray(more.images)),
         )
         return data.describe().fingerprint
 
@@ -637,10 +637,10 @@ def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
     groups = np.array([str(row // 2) for row in range(20)])
     more = replace(dataset.unlabeled, groups=np.array(["", "0", "3", "5", "9"]))
     split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
-    squares = [PreparedImages(part, np.asarray(part.images)) for part in (dataset, more)]
+    squares = [PreparedDataset(part, np.asarray(part.images)) for part in (dataset, more)]
     data = PreparedData(
         Config(),
-        PreparedImages(replace(dataset, groups=groups), squares[0].pixels),
+        PreparedDataset(replace(dataset, groups=groups), squares[0].pixels),
         ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
         split,
         [],
