@@ -1,6 +1,7 @@
 """Tests of errors: one line, exit code 2, nothing written."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def folder_with_errors(tmp_path_factory: pytest.TempPathFactory, digits_bundle: 
         Path("list.yaml").write_text("- 1\n")
         Path("groups.csv").write_text("path,group\nimages/000.png,a\n")
         save_bundle(with_unknown_method(digits_bundle), "future.augan")
-        one_class = with_data(digits_bundle, class_names=(), class_counts=())
+        one_class = replace(digits_bundle, latents=None)
+        one_class = with_data(one_class, class_names=(), class_counts=())
         save_bundle(one_class, "one-class.augan")
     return folder
 

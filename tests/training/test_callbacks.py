@@ -58,8 +58,8 @@ def test_tensorboard_curves_equal_the_log_and_do_not_change_the_bundle(
         assert found[name][step] == pytest.approx(value)
     for metrics in bundle.metrics.gan_metrics:
         for name in TENSORBOARD_METRICS:
-            point = found[f"gan metrics/{name}"][metrics["step"]]
-            assert point == pytest.approx(metrics[name])
+            point = found[f"gan metrics/{name}"][metrics.step]
+            assert point == pytest.approx(getattr(metrics, name))
     names = {f"gan metrics/{name}" for name in TENSORBOARD_METRICS}
     assert found.keys() == {name for name, _, _ in losses} | names
 

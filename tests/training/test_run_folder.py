@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.bundle import Network, NetworkSpec, save_bundle
+from augan.bundle import DetectorSection, FittedMethod, Network, NetworkSpec, save_bundle
 from augan.config import Config
 from augan.exceptions import BundleError, DataError
 from augan.io.layout import BUNDLE_FILE
@@ -168,7 +168,12 @@ def generator(classes=0):
 
 
 def test_find_bundle_returns_the_newest_run_with_all_parts(here):
-    save_run("runs/a", age=30, networks=generator(), detector={"method": "fanogan"})
+    save_run(
+        "runs/a",
+        age=30,
+        networks=generator(),
+        detector=DetectorSection((FittedMethod("fanogan", ()),)),
+    )
     save_run("runs/b", age=20, networks=generator())
     save_run("runs/c", age=10)
     assert find_bundle(None).config.seed == 10
