@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import augan
-from augan import augment_folder, generate_folder, load_dataset
+from augan import augment_folder, generate_folder, load_dataset, progress
 from augan.augment.generator import GeneratorSampler
 from augan.augment.job import class_folder
 from augan.augment.manifest import COLUMNS
@@ -54,6 +54,7 @@ class TestAugmentFolder:
             "out": str(tmp_path / "out"),
             "num_samples": 5,
             "classes": ["3"],
+            "method": "sample",
             "format": "png",
         }
         rows = read_manifest(tmp_path / "out")
@@ -153,6 +154,23 @@ class TestAugmentFolder:
         for folder in folders:
             assert folder.strip(" .") == folder != ""
             assert not set(folder) & set('/\\:*?"<>|\0\n')
+
+    @pytest.mark.parametrize("verbose", [0, 1])
+    def test_progress_is_shown_unless_it_is_off(
+        self,
+        digits_bundle: Bundle,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        verbose: int,
+    ) -> None:
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+        augment_folder(digits_bundle, AugmentRequest("3", 5), tmp_path / "a", verbose=verbose)
+        generate_folder(digits_bundle, 7, tmp_path / "b", verbose=verbose)
+        out, err = capsys.readouterr()
+        assert out == ""
+        lines = [" ".join(line.split()) for line in err.splitlines()]
+        assert lines == ["3 100% 5 of 5", "generated 100% 7 of 7"][: 2 * verbose]
 
     def test_classes_that_differ_by_a_slash_have_two_folders(
         self, digits_bundle: Bundle, tmp_path: Path
