@@ -5,20 +5,23 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from augan.bundle.archive import REPLACE_HINT
 from augan.bundle.sections import (
+    VALIDATION,
     BundleMetrics,
     DatasetInfo,
     DetectorSection,
     Latents,
     Network,
     Splits,
+    Text,
     has_equal_content,
 )
 from augan.config import Config
@@ -69,7 +72,7 @@ def current_versions() -> dict[str, str]:
     return versions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, config=VALIDATION)
 class Bundle:
     """The result of a training: networks, preprocessing, detectors and metrics.
 
@@ -108,6 +111,8 @@ class Bundle:
     ------
     BundleError
         The sections do not fit each other, or a network has an invalid name.
+    ValidationError
+        pydantic's error: a part has another type.
 
     Examples
     --------
@@ -121,13 +126,13 @@ class Bundle:
     config: Config
     data: DatasetInfo
     preprocessing: Preprocessing
-    networks: Mapping[str, Network] = field(default_factory=dict)
+    networks: Mapping[Text, Network] = field(default_factory=dict)
     splits: Splits | None = None
     latents: Latents | None = None
     detector: DetectorSection | None = None
     metrics: BundleMetrics = field(default_factory=BundleMetrics)
-    created: str = field(default_factory=_now)
-    versions: Mapping[str, str] = field(default_factory=current_versions)
+    created: Text = field(default_factory=_now)
+    versions: Mapping[Text, Text] = field(default_factory=current_versions)
     path: Path | None = None
 
     def __post_init__(self) -> None:

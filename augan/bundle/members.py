@@ -183,6 +183,8 @@ def _located(where: str) -> Iterator[None]:
     """Name the bundle and the remedy in the errors of the block, which are BundleErrors then."""
     try:
         yield
+    except ValidationError as error:
+        raise BundleError(f"{where}: {describe_error(error, 'bundle')}; {REPLACE_HINT}") from None
     except AuganError as error:
         raise BundleError(f"{where}: {error}; {REPLACE_HINT}") from None
 
@@ -193,7 +195,7 @@ def _decode_config(values: dict[str, Any]) -> Config:
     Raises
     ------
     BundleError
-        A setting has an invalid value.
+        A setting has an invalid value; one sentence without the remedy.
     """
     try:
         # JSON mode, because it is strict about types and still reads a list as a tuple.

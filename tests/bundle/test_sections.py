@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -401,5 +402,11 @@ def test_constructors_validate_as_the_decoder_does() -> None:
     ):
         with pytest.raises(ValidationError):
             construct()
+    bundle = full_bundle()
     with pytest.raises(BundleError, match="cannot name a network"):
-        Bundle(Config(), DatasetInfo("caps", 9), full_bundle().preprocessing, {"../x": None})
+        replace(bundle, networks={"../x": bundle.networks["generator"]})
+    with pytest.raises(BundleError, match="an index is not below the 8 samples"):
+        replace(bundle, data=replace(bundle.data, num_samples=8))
+    for wrong in ({"splits": bundle.latents}, {"preprocessing": {}}, {"versions": {"augan": 1}}):
+        with pytest.raises(ValidationError):
+            replace(bundle, **wrong)

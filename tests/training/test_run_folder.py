@@ -154,6 +154,9 @@ def test_a_folder_named_latest_is_not_replaced(here):
     assert sorted(p.name for p in (here / "runs").iterdir()) == ["latest", "mine"]
 
 
+DETECTOR = DetectorSection((FittedMethod("fanogan", ()),))
+
+
 def save_run(folder, *, age, **parts):
     """Save a bundle with a file time `age` seconds ago."""
     bundle = make_bundle(config=Config(seed=age), **parts)
@@ -172,7 +175,7 @@ def test_find_bundle_returns_the_newest_run_with_all_parts(here):
         "runs/a",
         age=30,
         networks=generator(),
-        detector=DetectorSection((FittedMethod("fanogan", ()),)),
+        detector=DETECTOR,
     )
     save_run("runs/b", age=20, networks=generator())
     save_run("runs/c", age=10)
@@ -213,7 +216,7 @@ def test_find_bundle_without_a_suitable_run_raises(here, part):
 
 def test_find_bundle_loads_the_named_model(here):
     path = save_run("elsewhere", age=10, networks=generator(2))
-    save_run("runs/newer", age=1, networks=generator(), detector={})
+    save_run("runs/newer", age=1, networks=generator(), detector=DETECTOR)
     for model in (path, path.parent, str(path)):
         assert find_bundle(model).config.seed == 10
         assert find_bundle(model, "generator").config.seed == 10
