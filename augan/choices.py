@@ -142,6 +142,42 @@ class Corruption:
     default_for: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class DetectionMethod:
+    """Declaration of a detection method; implementation: a class, or classes by modality.
+
+    The class is a subclass of `augan.detect.methods.base.TensorScorer`.
+
+    Attributes
+    ----------
+    name, description, paper : str
+        Value of `detect.method` and of `--method`; what the score is, as a phrase for the user;
+        authors and year, may be empty.
+    modalities : tuple of {"images", "rows", "tiles"}
+        Modalities that the method scores: images of a fixed size, rows of a table, large images in
+        tiles.
+    required_networks : tuple of str
+        Roles of the networks that the method is built on; "discriminator" is always one.
+    optional_networks : tuple of str
+        Roles of networks that the method also uses if they were trained.
+    auxiliary_losses : tuple of {"detect", "both"}
+        Tasks in which the discriminator trains on auxiliary losses, which improve its features, if
+        this is the value of `detect.method`. They take time and do not improve generated images.
+    is_iterative : bool
+        Whether scoring a sample takes hundreds of optimization steps; such methods cannot be
+        exported.
+    """
+
+    name: str
+    description: str
+    modalities: tuple[str, ...]
+    required_networks: tuple[str, ...] = ("discriminator",)
+    optional_networks: tuple[str, ...] = ()
+    auxiliary_losses: tuple[str, ...] = ()
+    is_iterative: bool = False
+    paper: str = ""
+
+
 ARCHITECTURES: Registry[Architecture, Mapping[str, Callable[..., Any]]] = Registry(
     "architecture", Architecture, "augan.gan.networks"
 )
@@ -154,6 +190,9 @@ DIFFAUGMENT_POLICIES: Registry[DiffAugmentPolicy, Callable[..., Any]] = Registry
 )
 CORRUPTIONS: Registry[Corruption, Callable[..., Any]] = Registry(
     "corruption", Corruption, "augan.gan.corruptions"
+)
+DETECTION_METHODS: Registry[DetectionMethod, Any] = Registry(
+    "detection method", DetectionMethod, "augan.detect.methods"
 )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from augan.choices import (
     ARCHITECTURES,
     CORRUPTIONS,
+    DETECTION_METHODS,
     DIFFAUGMENT_POLICIES,
     LOSSES,
     REGULARIZERS,
@@ -45,7 +46,7 @@ _short.maxstring = _short.maxother = 60
 ImageSize = Literal[8, 16, 32, 64, 128]
 Norm = Literal["none", "batch", "layer", "spectral"]
 Task = Literal["auto", "generate", "detect", "both"]
-DetectionMethodName = Literal["auto", "features", "fanogan", "anogan"]
+DetectionMethodName = Annotated[str, OneOf(DETECTION_METHODS)]
 TransformName = Literal[
     "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
 ]

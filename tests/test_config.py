@@ -297,12 +297,12 @@ def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.transforms import TRANSFORMS
     from augan.choices import (
         CORRUPTIONS,
+        DETECTION_METHODS,
         DIFFAUGMENT_POLICIES,
         LOSSES,
         REGULARIZERS,
         gan_architectures,
     )
-    from augan.detect.methods.registry import DETECTION_METHODS
     from augan.gan.networks.layers import NORMS
 
     tables = {
@@ -313,7 +313,7 @@ def test_what_can_be_chosen_is_what_there_is():
         "gan.negative_augmentations": CORRUPTIONS.names(),
         "discriminator.norm": NORMS,
         "augment.transform": TRANSFORMS,
-        "detect.method": DETECTION_METHODS,
+        "detect.method": DETECTION_METHODS.names(),
     }
     sections = Config.model_json_schema()["$defs"]
     for name, table in tables.items():

@@ -20,13 +20,14 @@ from augan.bundle import (
     bundle_errors,
     restore_network,
 )
+from augan.choices import DETECTION_METHODS
 from augan.config import DetectSection
 from augan.data.modalities.base import PreparedSamples, Preprocessing
 from augan.data.sequences import RaggedImages, join_like
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.methods.base import DetectionMethod, Scorer
-from augan.detect.methods.registry import DETECTION_METHODS, MethodSpec, get_method_spec
+from augan.detect.methods.base import Scorer
+from augan.detect.methods.registry import build_scorer, get_method
 from augan.exceptions import BundleError
 
 if TYPE_CHECKING:  # options are checked before TensorFlow, which takes seconds, is loaded
@@ -85,8 +86,8 @@ class Detector:
 
         Parameters
         ----------
-        method : {"auto", "features", "fanogan", "anogan"}
-            Name of the detection method.
+        method : str
+            Name of the detection method, a key of `DETECTION_METHODS`.
         models : mapping of str to keras.Model
             Trained networks by role, such as "discriminator".
         preprocessing : Preprocessing
@@ -107,8 +108,7 @@ class Detector:
         splits = (
             preprocessing.normalize(samples[rows]) for rows in (evenly_spaced(train, limit), val)
         )
-        method_class = get_method_spec(method, preprocessing).load_class()
-        return cls(method_class(models).fit(*splits), preprocessing)
+        return cls(build_scorer(method, preprocessing, models).fit(*splits), preprocessing)
 
     def without_calibration(self) -> Self:
         """Return an uncalibrated detector with the same method.
@@ -277,9 +277,9 @@ class Detector:
             If the bundle has no detector, not this one, or one that this version does not support.
         """
         stored = _find_method(bundle, method)
-        spec = get_method_spec(stored.name, bundle.preprocessing)
+        get_method(stored.name, bundle.preprocessing)
         with bundle_errors(bundle, "detector"):
-            fitted = _build_method(bundle, spec).set_state(stored.state)
+            fitted = _build_method(bundle, stored.name).set_state(stored.state)
         return cls(fitted, bundle.preprocessing, *_restore_calibrations(stored), bundle)
 
 
@@ -331,7 +331,7 @@ def _find_method(bundle: Bundle, name: str | None) -> FittedMethod:
     if stored.name not in DETECTION_METHODS:
         raise BundleError(
             f"{bundle.path} was calibrated for the method '{stored.name}', which this version of "
-            f"augan does not have; known methods: {', '.join(DETECTION_METHODS)}"
+            f"augan does not have; known methods: {', '.join(DETECTION_METHODS.names())}"
         )
     return stored
 
@@ -405,21 +405,22 @@ def fold_network(role: str, fold: int) -> str:
     return f"fold{fold}-{role}"
 
 
-def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
+def _build_method(bundle: Bundle, name: str) -> Scorer:
     """Build a detection method, not yet fitted, on the networks of a bundle.
 
     A bundle with folds gives a `CrossConformalEnsemble` of one method for each fold.
     """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
-    method_class = spec.load_class()
+    declared = get_method(name, bundle.preprocessing)
 
-    def build(network_name: Callable[[str], str]) -> DetectionMethod:
+    def build(network_name: Callable[[str], str]) -> Scorer:
         roles = [
-            *spec.required_networks,
-            *(role for role in spec.optional_networks if network_name(role) in bundle.networks),
+            *declared.required_networks,
+            *(role for role in declared.optional_networks if network_name(role) in bundle.networks),
         ]
-        return method_class({role: restore_network(bundle, network_name(role)) for role in roles})
+        models = {role: restore_network(bundle, network_name(role)) for role in roles}
+        return build_scorer(name, bundle.preprocessing, models)
 
     num_folds = bundle.require_detector().num_folds
     if num_folds is None:

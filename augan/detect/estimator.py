@@ -21,7 +21,7 @@ from augan.data.validation import check_image_array, check_seed, ndim_of
 from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.detector import Detector, detector_section
 from augan.detect.fitting import fit_detector, trimmed_size
-from augan.detect.methods.registry import get_method_spec
+from augan.detect.methods.registry import get_method
 from augan.exceptions import ConfigError, DataError
 from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline
@@ -37,7 +37,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : {"auto", "features", "fanogan", "anogan"}
+    method : str
         Detection method; see the modules of `augan.detect.methods`.
     far : float in (0, 1) or None
         False-alarm rate. With a number, some samples are held out for a conformal calibration: on
@@ -194,7 +194,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
         samples, rows_of = preprocessing.training_samples(prepared)
         data = TrainingData(samples, None, 0, preprocessing, train=rows_of(split.train))
-        needs = get_method_spec(config.detect.method, preprocessing).required_networks
+        needs = get_method(config.detect.method, preprocessing).required_networks
         stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
         deadline = compute_deadline(config.training.max_minutes, started)
         limits = TrainingBudget(config.training.steps, deadline)
@@ -357,7 +357,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
         rows, detector = np.arange(len(samples)), self._detector
-        if get_method_spec(detector.method.name, detector.preprocessing).is_iterative:
+        if get_method(detector.method.name, detector.preprocessing).is_iterative:
             rows = evenly_spaced(rows, MAX_ITERATIVE_SAMPLES)
         return float(np.quantile(-detector.score(samples, rows), contamination))
 

@@ -31,8 +31,8 @@ def fit_detector(
 
     Parameters
     ----------
-    method : {"auto", "features", "fanogan", "anogan"}
-        Name of the detection method.
+    method : str
+        Name of the detection method, a key of `augan.choices.DETECTION_METHODS`.
     models : mapping of str to keras.Model
         Trained networks by role, such as "discriminator".
     preprocessing : Preprocessing

@@ -14,7 +14,7 @@ from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.methods.base import enlarge_map
-from augan.detect.methods.registry import get_method_spec
+from augan.detect.methods.registry import get_method, supported_methods
 from augan.exceptions import ConfigError
 from augan.export.onnx import OPSET, Session, require_onnx, to_onnx
 from augan.export.parity import (
@@ -109,7 +109,7 @@ def export_onnx(
         A new folder, or the folder of an earlier export of this part, which is replaced. None: a
         folder next to the bundle.
     method : str or None
-        Method of the detector, one of the bundle except "anogan"; None: the default method.
+        Method of the detector, one of the bundle that is not iterative; None: the default method.
     training_data : path, str or None
         The data that the bundle was trained on; the graph of a detector is compared on its held-out
         images. None: the path that the bundle records, or synthetic images, with a warning, if the
@@ -205,11 +205,13 @@ def _check_request(
     if part == "detector":
         load_calibrations(bundle, method)
         name = bundle.require_detector().method_names[0] if method is None else method
-        if get_method_spec(name, preprocessing).is_iterative:
+        if get_method(name, preprocessing).is_iterative:
+            supported = supported_methods(preprocessing.modality).values()
+            others = " or ".join(other.name for other in supported if not other.is_iterative)
             raise ConfigError(
                 f"the method '{name}' cannot be exported: it searches for the latent code of each "
                 "image by gradient descent, which is not a fixed graph; choose another method "
-                "with --method, such as fanogan, which uses an encoder"
+                f"with --method: {others}"
             )
     require_onnx()
     return preprocessing.require_images()

@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from augan.choices import ARCHITECTURES, CORRUPTIONS, LOSSES, default_architecture
+from augan.choices import (
+    ARCHITECTURES,
+    CORRUPTIONS,
+    DETECTION_METHODS,
+    LOSSES,
+    DetectionMethod,
+    default_architecture,
+)
 from augan.config import Config, Task, require_resolved
 from augan.data.dataset import Dataset
 from augan.data.modalities.base import Preprocessing, TrainingDefaults
 from augan.data.modalities.registry import fit_preprocessing, preprocessing_class, supports_tiling
-from augan.data.modalities.tiles import needs_tiling
+from augan.data.modalities.tiles import TiledPreprocessing, needs_tiling
 from augan.data.splits import NUM_FOLDS, make_folds, preprocessing_rows
 from augan.exceptions import ConfigError
 from augan.training.config_rules import check_rules
@@ -161,10 +168,11 @@ def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
     Raises ConfigError if `data.tiling` is set but not possible.
     """
     can_tile = supports_tiling(dataset.sample_type)
-    is_possible = task == "detect" and can_tile and not _needs_good_generator(config)
+    is_possible = task == "detect" and can_tile and all(map(_scores_tiles, _methods(config)))
     if config.data.tiling and not is_possible:
+        methods = " or ".join(method.name for method in DETECTION_METHODS if _scores_tiles(method))
         raise ConfigError(
-            "data.tiling=true requires images, --task detect, and detect.method=auto or features "
+            f"data.tiling=true requires images, --task detect, and detect.method={methods} "
             "without other methods"
         )
     if config.data.tiling is not None or not is_possible or config.data.size is not None:
@@ -173,18 +181,24 @@ def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
 
 
 def _uses_aux_losses(config: Config, task: Task) -> bool:
-    """Return whether the discriminator trains on auxiliary losses, which improve its features.
-
-    Auxiliary losses take time and do not improve generated images. For the task "both", they are
-    used only if `detect.method` is "features".
-    """
-    methods = {"detect": ("features", "auto"), "both": ("features",)}.get(task, ())
-    return config.detect.method in methods
+    """Return whether the discriminator trains on auxiliary losses for `detect.method`."""
+    return task in DETECTION_METHODS.get(config.detect.method).auxiliary_losses
 
 
 def _needs_good_generator(config: Config) -> bool:
     """Return whether a configured detection method reconstructs images with the generator."""
-    return not {"fanogan", "anogan"}.isdisjoint((config.detect.method, *config.detect.methods))
+    return any("generator" in method.required_networks for method in _methods(config))
+
+
+def _methods(config: Config) -> list[DetectionMethod]:
+    """Return the declarations of all configured detection methods."""
+    names = (config.detect.method, *config.detect.methods)
+    return [DETECTION_METHODS.get(name) for name in names]
+
+
+def _scores_tiles(method: DetectionMethod) -> bool:
+    """Return whether a detection method scores large images in tiles."""
+    return TiledPreprocessing.modality in method.modalities
 
 
 def _is_plain_gan(config: Config) -> bool:

@@ -18,7 +18,7 @@ from augan.bundle import (
 )
 from augan.detect.detector import configured_methods, detector_section, fold_network
 from augan.detect.fitting import fit_folds
-from augan.detect.methods.registry import get_method_spec
+from augan.detect.methods.registry import get_method
 from augan.gan.inference import BatchInference
 from augan.training.folds import Fold
 from augan.training.stages.encoder import encode
@@ -110,7 +110,7 @@ def _networks_for_detector(
     The name of a network holds its role and the number of its fold.
     """
     methods = configured_methods(data.config.detect)
-    specs = [get_method_spec(method, data.preprocessing) for method in methods]
+    specs = [get_method(method, data.preprocessing) for method in methods]
     used = {role for spec in specs for role in (*spec.required_networks, *spec.optional_networks)}
     return {
         fold_network(role, fold.number): network

@@ -18,7 +18,7 @@ from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split
 from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
 from augan.detect.detector import configured_methods
 from augan.detect.fitting import trimmed_size
-from augan.detect.methods.registry import get_method_spec
+from augan.detect.methods.registry import get_method
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
 from augan.training.folds import Fold
@@ -173,7 +173,7 @@ class PreparedData:
         networks: frozenset[str] = frozenset()
         if self.config.task != "generate":
             methods = configured_methods(self.config.detect)
-            specs = [get_method_spec(method, self.preprocessing) for method in methods]
+            specs = [get_method(method, self.preprocessing) for method in methods]
             networks = frozenset(name for spec in specs for name in spec.required_networks)
         plan = TrainingPlan(self.config, self.num_classes, self.preprocessing.sample_type, networks)
         return planned_stages(plan)

@@ -21,13 +21,13 @@ from PIL import Image
 
 import augan
 from augan import DetectionRequest
+from augan.choices import DETECTION_METHODS
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
-from augan.detect.methods.registry import DETECTION_METHODS
 from augan.workflow.train import train
 from benchmarks.common.harness import write_json
 
@@ -42,11 +42,13 @@ def detectors(images: np.ndarray, steps: int, folder: Path) -> tuple[augan.bundl
     """Train a bundle with all detection methods, and return it with a score function of each."""
     config = Config(task="detect").replace(
         training__steps=steps,
-        detect__methods=tuple(DETECTION_METHODS)[1:],
+        detect__methods=DETECTION_METHODS.names(),
         gan__self_supervision=True,
     )
     bundle = train(config, from_arrays(images), out=folder)
-    return bundle, {name: Detector.from_bundle(bundle, name).score for name in DETECTION_METHODS}
+    return bundle, {
+        name: Detector.from_bundle(bundle, name).score for name in DETECTION_METHODS.names()
+    }
 
 
 def pyod_detectors(images: np.ndarray) -> dict[str, Score]:

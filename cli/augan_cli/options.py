@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from augan.choices import DETECTION_METHODS
+
 if TYPE_CHECKING:
     from augan.bundle import Bundle
 
@@ -23,7 +25,11 @@ TrainingDataOption = Annotated[
 ]
 MethodOption = Annotated[
     str | None,
-    typer.Option(help="Detection method in the bundle; default: the first one."),
+    typer.Option(
+        help="Detection method in the bundle; default: the first one. The score is, for "
+        + "; ".join(f"{m.name}: {m.description}" for m in DETECTION_METHODS)
+        + "."
+    ),
 ]
 FarOption = Annotated[
     float | None,

@@ -108,13 +108,13 @@ def test_quickstart_detect_scores_anomalous_images_higher(quickstart: tuple[Path
 
 def test_quickstart_model_reconstructs_the_image_it_is_given(quickstart: tuple[Path, dict]) -> None:
     from augan.bundle import restore_network
+    from augan.choices import DETECTION_METHODS
     from augan.detect.methods.fanogan import FAnoGAN
-    from augan.detect.methods.registry import DETECTION_METHODS
 
     bundle = load_bundle(quickstart[0] / "runs" / "latest")
     models = {
         role: restore_network(bundle, role)
-        for role in DETECTION_METHODS["fanogan"].required_networks
+        for role in DETECTION_METHODS.get("fanogan").required_networks
     }
     images = bundle.preprocessing.normalize(digits("test").images[:50])
     again = FAnoGAN(models).reconstruct(images)

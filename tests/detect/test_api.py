@@ -11,10 +11,10 @@ from PIL import Image
 
 from augan import DetectionRequest, detect_folder, recalibrate
 from augan.bundle import Bundle, CalibrationScores, read_weights, restore_network
+from augan.choices import DETECTION_METHODS
 from augan.data.datasets import digits
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import Detector
-from augan.detect.methods.registry import DETECTION_METHODS
 from augan.detect.output_paths import default_output_folder
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
@@ -245,13 +245,10 @@ def test_scoring_changes_no_weights(
 ) -> None:
     models = {
         role: restore_network(digits_bundle, role)
-        for role in DETECTION_METHODS["fanogan"].required_networks
+        for role in DETECTION_METHODS.get("fanogan").required_networks
     }
-    method = (
-        DETECTION_METHODS["fanogan"]
-        .load_class()(models)
-        .set_state(digits_bundle.detector.methods[1].state)
-    )
+    scorer_class = DETECTION_METHODS.load("fanogan")
+    method = scorer_class(models).set_state(digits_bundle.detector.methods[1].state)
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)
     first = method.score_components(images)

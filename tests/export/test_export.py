@@ -31,10 +31,10 @@ from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 from augan.detect.detector import Detector
-from augan.detect.methods.auto import Auto
+from augan.detect.methods.auto import Auto, PatchAuto
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import DiscriminatorFeatures
-from augan.detect.methods.tiles import PatchAuto, PatchFeatures
+from augan.detect.methods.tiles import PatchFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError
 from augan.export.api import export_onnx
 from augan.export.detector import detector_graph

@@ -15,10 +15,10 @@ from sklearn.datasets import load_digits
 
 from augan import Config, EvaluationProtocol, evaluate_augmentation, load_dataset, train
 from augan.bundle import Bundle, restore_network
+from augan.choices import DETECTION_METHODS
 from augan.data.datasets import digits, write_example_images
 from augan.detect.detector import Detector
 from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.registry import DETECTION_METHODS
 from augan.io.images import image_grid, read_image, write_png
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -58,7 +58,7 @@ def plot_training(samples: Path) -> None:
 def plot_reconstructions(bundle: Bundle, folder: Path) -> None:
     """Show images, their reconstructions by f-AnoGAN, and the absolute differences."""
     preprocessing = bundle.preprocessing
-    roles = DETECTION_METHODS["fanogan"].required_networks
+    roles = DETECTION_METHODS.get("fanogan").required_networks
     method = FAnoGAN({role: restore_network(bundle, role) for role in roles})
     images = np.concatenate([digits("test").images[:8], _letters(folder / "letters")[:8]])
     outputs = method.reconstruct(preprocessing.normalize(images))

@@ -15,7 +15,8 @@ from typing import Self
 
 import numpy as np
 
-from augan.detect.methods.base import DetectionMethod
+from augan.choices import DETECTION_METHODS, DetectionMethod
+from augan.detect.methods.base import TensorScorer
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.residuals import DeepestFeatures, residual_map, sum_absolute
 from augan.gan import Tensor, keras, tf
@@ -30,7 +31,17 @@ NUM_NOISY_LATENTS = 16  # a score is the mean over this many noisy latents
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
-class AnoGAN(DetectionMethod):
+@DETECTION_METHODS.register(
+    DetectionMethod(
+        "anogan",
+        description="error of the best reproduction of the sample by the generator; slow",
+        modalities=("images", "rows"),
+        required_networks=("generator", "discriminator"),
+        is_iterative=True,
+        paper="Schlegl et al. 2017",
+    )
+)
+class AnoGAN(TensorScorer):
     """Detection method AnoGAN: residual and feature matching loss of the best latent code.
 
     Scoring is slow: every sample takes `steps` steps of gradient descent. The anomaly maps of
@@ -44,7 +55,6 @@ class AnoGAN(DetectionMethod):
         Adam steps for each sample.
     """
 
-    name = "anogan"
     components = (
         ScoreComponent(
             "residual", "difference between the sample and its best reproduction by the generator"

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from augan.detect.methods.base import DetectionMethod
+from augan.choices import DETECTION_METHODS, DetectionMethod
+from augan.detect.methods.base import TensorScorer
 from augan.detect.methods.features import DiscriminatorFeatures
+from augan.detect.methods.tiles import MAHALANOBIS, PatchFeatures
 from augan.detect.scoring.pixel_neighbors import PixelNeighbors
 from augan.detect.scoring.transform_ensemble import TransformEnsemble
 from augan.gan import Tensor, keras, tf
@@ -18,7 +20,7 @@ from augan.gan import Tensor, keras, tf
 PIXEL_WEIGHT = 1.5  # weight of `PixelNeighbors` next to `TransformEnsemble`
 
 
-class Auto(DetectionMethod):
+class Auto(TensorScorer):
     """Default detection method for images of a fixed size and for rows of a table.
 
     The score adds two scorers: `TransformEnsemble` if a transformation head was trained, else
@@ -32,12 +34,10 @@ class Auto(DetectionMethod):
         "discriminator" and optionally "transformation_head"; their weights are not changed.
     """
 
-    name = "auto"
-
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         super().__init__(models)
         has_head = "transformation_head" in models
-        self._discriminator: DetectionMethod = (
+        self._discriminator: TensorScorer = (
             TransformEnsemble(models) if has_head else DiscriminatorFeatures(models)
         )
         self._inputs = PixelNeighbors(PIXEL_WEIGHT if has_head else 1.0)
@@ -53,3 +53,24 @@ class Auto(DetectionMethod):
         """Return the standardized, weighted components of both scorers, and the maps."""
         components, maps = self._discriminator.call(samples)
         return tf.concat([components, self._inputs.call(samples)], axis=1), maps
+
+
+class PatchAuto(PatchFeatures):
+    """Default detection method for large images: self-dissimilarity and synthetic defects.
+
+    These two maps found most synthetic defects of kinds not used in training.
+    """
+
+    unused_maps = (MAHALANOBIS,)
+
+
+DETECTION_METHODS.register(
+    DetectionMethod(
+        "auto",
+        description="difference from normal samples, in values and in the discriminator's features",
+        modalities=("images", "rows", "tiles"),
+        optional_networks=("transformation_head", "localization_head"),
+        auxiliary_losses=("detect",),
+    ),
+    {"images": Auto, "rows": Auto, "tiles": PatchAuto},
+)

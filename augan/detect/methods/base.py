@@ -96,10 +96,10 @@ class Scorer(FittedPart, Protocol):
         ...
 
 
-class DetectionMethod(ABC):
-    """Base class of a detection method on trained networks.
+class TensorScorer(ABC):
+    """Scorer by one tensor function, the base class of all detection methods.
 
-    A method defines `components`, `_fit` and `call`, and puts whatever it fits into `parts`. The
+    A subclass defines `components`, `_fit` and `call`, and puts whatever it fits into `parts`. The
     base class scores arrays with `call` in batches, and stores and restores the parts. An ONNX
     graph of the method contains the same `call`, so its operations must be ones that ONNX has,
     unless the method is iterative.
@@ -117,7 +117,7 @@ class DetectionMethod(ABC):
         Fitted parts by name.
     """
 
-    name = ""  # set by whoever builds the method by its name
+    name = ""  # of the registry; `augan.detect.methods.registry.build_scorer` sets it
     components: tuple[ScoreComponent, ...] = ()
     map_stride = 1
     takes_large_images = False

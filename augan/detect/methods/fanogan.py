@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from augan.detect.methods.base import DetectionMethod
+from augan.choices import DETECTION_METHODS, DetectionMethod
+from augan.detect.methods.base import TensorScorer
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.residuals import DeepestFeatures, mean_square, residual_map
 from augan.detect.scoring.standardizer import ScoreStandardizer
@@ -19,7 +20,16 @@ from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 
 
-class FAnoGAN(DetectionMethod):
+@DETECTION_METHODS.register(
+    DetectionMethod(
+        "fanogan",
+        description="error of the reconstruction of the sample by encoder and generator",
+        modalities=("images", "rows"),
+        required_networks=("generator", "discriminator", "encoder"),
+        paper="Schlegl et al. 2019",
+    )
+)
+class FAnoGAN(TensorScorer):
     """Detection method f-AnoGAN: residuals of a sample's reconstruction by encoder and generator.
 
     The anomaly maps of images are |x - G(E(x))|, the mean over the channels.
@@ -30,7 +40,6 @@ class FAnoGAN(DetectionMethod):
         "generator", "discriminator" and "encoder"; their weights are not changed.
     """
 
-    name = "fanogan"
     components = (
         ScoreComponent(
             "image_residual", "difference between the sample and its reconstruction by the GAN"

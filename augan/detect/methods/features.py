@@ -11,8 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from augan.choices import DETECTION_METHODS, DetectionMethod
 from augan.data.splits import evenly_spaced
-from augan.detect.methods.base import DetectionMethod
+from augan.detect.methods.base import TensorScorer
+from augan.detect.methods.tiles import PatchFeatures
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.padim import MAX_TRAINING_IMAGES, DiagonalPaDiM
@@ -27,7 +29,7 @@ from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 
 
-class DiscriminatorFeatures(DetectionMethod):
+class DiscriminatorFeatures(TensorScorer):
     """Detection method: feature distances and, with a transformation head, transform likelihood.
 
     The anomaly maps of images are those of `DiagonalPaDiM`.
@@ -37,8 +39,6 @@ class DiscriminatorFeatures(DetectionMethod):
     models : mapping of str to keras.Model
         "discriminator" and optionally "transformation_head"; their weights are not changed.
     """
-
-    name = "features"
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         super().__init__(models)
@@ -103,3 +103,15 @@ class DiscriminatorFeatures(DetectionMethod):
             total = float(block.var(axis=0, dtype=np.float64).sum())
             scales.append(np.full(block.shape[1], 1.0 / np.sqrt(max(total, 1e-12)), np.float32))
         return np.concatenate(scales)
+
+
+DETECTION_METHODS.register(
+    DetectionMethod(
+        "features",
+        description="distance to normal samples in the features of the discriminator",
+        modalities=("images", "rows", "tiles"),
+        optional_networks=("transformation_head", "localization_head"),
+        auxiliary_losses=("detect", "both"),
+    ),
+    {"images": DiscriminatorFeatures, "rows": DiscriminatorFeatures, "tiles": PatchFeatures},
+)

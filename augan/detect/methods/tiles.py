@@ -1,4 +1,4 @@
-"""Detection methods of large images: discriminator features scored at each location.
+"""Scorer of large images: discriminator features scored at each location.
 
 The convolutions of the discriminator run over the whole image at its working scale
 (`TiledPreprocessing.to_working_scale`). Each location of the feature map is scored in three ways:
@@ -15,7 +15,7 @@ import numpy as np
 
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
-from augan.detect.methods.base import DetectionMethod
+from augan.detect.methods.base import TensorScorer
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.locations import (
     LocationDistances,
@@ -44,8 +44,8 @@ MAX_TRAINING_IMAGES, LOCATIONS_PER_IMAGE = 120, 300  # for mean and covariance
 MAX_MAP_IMAGES = 200  # training images for the statistics of `BorderNormalizer`
 
 
-class PatchFeatures(DetectionMethod):
-    """Detection method "features" for large images: all available maps of feature anomalies.
+class PatchFeatures(TensorScorer):
+    """Scorer of large images by all available maps of feature anomalies.
 
     The maps are self-dissimilarity, Mahalanobis distance and, with a localization head, synthetic
     defects. There is one location for each 4 x 4 pixels. A component of the score is the mean of
@@ -59,14 +59,13 @@ class PatchFeatures(DetectionMethod):
 
     Attributes
     ----------
-    maps_used : tuple of ScoreComponent
-        Maps that this class adds up, if the networks for them were trained.
+    unused_maps : tuple of ScoreComponent
+        Maps that a subclass leaves out.
     components : tuple of ScoreComponent
         Maps that this detector adds up; each is one component of the score.
     """
 
-    name = "features"
-    maps_used: tuple[ScoreComponent, ...] = MAPS
+    unused_maps: tuple[ScoreComponent, ...] = ()
     map_stride = 4
     takes_large_images = True
 
@@ -75,7 +74,7 @@ class PatchFeatures(DetectionMethod):
         self._blocks = fully_convolutional(models["discriminator"])
         self._localization = models.get("localization_head")
         available = MAPS if self._localization is not None else MAPS[:-1]
-        self.components = tuple(one for one in available if one in self.maps_used)
+        self.components = tuple(one for one in available if one not in self.unused_maps)
         self._channels = concat_channels(self._blocks)[:NUM_BLOCKS]
         self._multiple = 2 ** len(self._blocks.outputs)
         self._distances, self._borders = LocationDistances(self._channels), BorderNormalizer()
@@ -148,13 +147,3 @@ class PatchFeatures(DetectionMethod):
         """Return the maps of one image, `[h, w, T]`, from the outputs of `_features`."""
         maps = tf.concat([self._distances(features), *defects], axis=-1)
         return tf.gather(maps, [MAPS.index(one) for one in self.components], axis=-1)
-
-
-class PatchAuto(PatchFeatures):
-    """Default detection method for large images: self-dissimilarity and synthetic defects.
-
-    These two maps found most synthetic defects of kinds not used in training.
-    """
-
-    name = "auto"
-    maps_used = (SELF_DISSIMILARITY, _SYNTHETIC_DEFECTS)

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from augan.data.splits import evenly_spaced
-from augan.detect.methods.base import DetectionMethod
+from augan.detect.methods.base import TensorScorer
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.padim import MAX_TRAINING_IMAGES, DiagonalPaDiM
 from augan.detect.scoring.standardizer import ScoreStandardizer
@@ -34,7 +34,7 @@ TRANSFORM_NLL = ScoreComponent(
 WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # weight of each component; measured in docs/research-log.md
 
 
-class TransformEnsemble(DetectionMethod):
+class TransformEnsemble(TensorScorer):
     """Scorer of images under geometric transforms, with four weighted components.
 
     The components are the likelihood of the transforms, the directions of the discriminator's

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augan.choices import DETECTION_METHODS
 from augan.data.dataset import plural
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.registry import preprocessing_class
@@ -249,6 +250,7 @@ def _settings(result: DetectionResult) -> str:
         {
             "method": result.method
             + (f" (also in the bundle: {', '.join(others)})" if others else ""),
+            "score": DETECTION_METHODS.get(result.method).description,
             "false-discovery rate" if is_fdr else "false-alarm rate": rate,
             "calibrated on": f"{guarantee.n} {plural(result.sample_type)}{groups}",
             "ignored": masked if preprocessing_class(result.sample_type).has_pixels else "",

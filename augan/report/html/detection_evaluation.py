@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from augan.choices import DETECTION_METHODS
 from augan.data.dataset import plural
 from augan.evaluation.detection.api import DetectionEvaluation
 from augan.exceptions import ConfigError
@@ -206,6 +207,7 @@ def _settings(summary: Mapping[str, Any]) -> str:
         {
             "method": summary["method"]
             + (f" (also in the bundle: {', '.join(others)})" if others else ""),
+            "score": DETECTION_METHODS.get(summary["method"]).description,
             "label of normal samples": str(summary["normal"]),
             "threshold": f"{summary['threshold']:.3g}",
             "groups": "" if groups is None else f"{groups:,}",
