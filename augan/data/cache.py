@@ -17,9 +17,10 @@ import numpy as np
 import PIL
 
 from augan.data.cache_file import CacheFile, open_cache_file, write_cache_file
-from augan.data.dataset import Dataset, ImageFiles, Skipped, check_skipped
+from augan.data.dataset import Dataset, Skipped, check_skipped
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
+from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.atomic import try_lock
 from augan.io.hashing import sha256_array, sha256_json

@@ -1,17 +1,17 @@
 """Datasets: images or table rows with names, labels and groups; lookup of classes by name."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 
 from augan.data.modalities.tables import Table, Target, as_frame, is_tabular
+from augan.data.sequences import ImageFiles
 from augan.data.validation import check_groups, check_images, check_labels
 from augan.exceptions import DataError
-from augan.io.images import ImageHeader, read_header, read_image
+from augan.io.images import ImageHeader
 
 MAX_SKIPPED_FRACTION = 0.1  # of all files
 
@@ -35,60 +35,6 @@ def plural(sample_type: SampleType | str) -> str:
 def type_of_samples(samples: Samples) -> SampleType:
     """Return the type of the samples of a dataset: "row" for a `Table`, else "image"."""
     return "row" if isinstance(samples, Table) else "image"
-
-
-class ImageFiles(Sequence[np.ndarray]):
-    """A sequence of images in files, each decoded anew at every access.
-
-    Indexing with an integer gives an image `[H, W, C]`, see `read_image`; a slice gives
-    `ImageFiles`. An access raises `UnreadableImage` if the file cannot be decoded.
-
-    Parameters
-    ----------
-    root : Path
-        The folder that `names` are relative to.
-    names : sequence of str
-        POSIX paths relative to `root`.
-    headers : sequence of ImageHeader or None
-        The headers of the files if they have been read; None (default): read when needed.
-    """
-
-    def __init__(
-        self, root: Path, names: Sequence[str], headers: Sequence[ImageHeader] | None = None
-    ) -> None:
-        self.root = root
-        self.names = tuple(names)
-        self._headers = None if headers is None else tuple(headers)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, index: slice) -> "ImageFiles": ...
-    def __getitem__(self, index: int | slice) -> "np.ndarray | ImageFiles":
-        if isinstance(index, slice):
-            return self.at(range(len(self))[index])
-        return read_image(self.root / self.names[index])
-
-    def headers(self) -> list[ImageHeader]:
-        """Return size, channels and type of every image; the first call reads the file headers.
-
-        Raises
-        ------
-        UnreadableImage
-            A file cannot be read (first call only).
-        """
-        if self._headers is None:
-            self._headers = tuple(read_header(self.root / name) for name in self.names)
-        return list(self._headers)
-
-    def at(self, rows: Iterable[int]) -> "ImageFiles":
-        """Return a sequence of the files at the positions `rows`, in that order, not decoded."""
-        rows = list(rows)
-        headers = None if self._headers is None else [self._headers[row] for row in rows]
-        return ImageFiles(self.root, [self.names[row] for row in rows], headers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from augan.data.dataset import Dataset, ImageFiles, check_skipped
+from augan.data.dataset import Dataset, check_skipped
+from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 from augan.io.layout import RESULT_MARKERS

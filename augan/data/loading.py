@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import digits, fashion_mnist, is_idx_folder, read_idx_folder
 from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import is_table_file, read_table, split_target
+from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.arrays import read_npz
 from augan.io.images import IMAGE_SUFFIXES

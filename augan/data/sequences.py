@@ -1,16 +1,73 @@
-"""Array-like sequences of images: concatenated arrays, images of different sizes, sliding windows.
+"""Sequences of images: files, concatenated arrays, images of different sizes, sliding windows.
 
-The sequences are indexed like the rows of an array. Reading copies only the requested rows, so the
-images may be memory maps that are larger than the memory.
+The sequences are indexed like the rows of an array. Reading decodes or copies only the requested
+rows, so the images may be more than the memory holds.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
 
 import numpy as np
 
+from augan.io.images import ImageHeader, read_header, read_image
+
 # Vertical and horizontal step of an image and of its three mirror images.
 MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
+
+
+class ImageFiles(Sequence[np.ndarray]):
+    """A sequence of images in files, each decoded anew at every access.
+
+    Indexing with an integer gives an image `[H, W, C]`, see `read_image`; a slice gives
+    `ImageFiles`. An access raises `UnreadableImage` if the file cannot be decoded.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that `names` are relative to.
+    names : sequence of str
+        POSIX paths relative to `root`.
+    headers : sequence of ImageHeader or None
+        The headers of the files if they have been read; None (default): read when needed.
+    """
+
+    def __init__(
+        self, root: Path, names: Sequence[str], headers: Sequence[ImageHeader] | None = None
+    ) -> None:
+        self.root = root
+        self.names = tuple(names)
+        self._headers = None if headers is None else tuple(headers)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ImageFiles": ...
+    def __getitem__(self, index: int | slice) -> "np.ndarray | ImageFiles":
+        if isinstance(index, slice):
+            return self.at(range(len(self))[index])
+        return read_image(self.root / self.names[index])
+
+    def headers(self) -> list[ImageHeader]:
+        """Return size, channels and type of every image; the first call reads the file headers.
+
+        Raises
+        ------
+        UnreadableImage
+            A file cannot be read (first call only).
+        """
+        if self._headers is None:
+            self._headers = tuple(read_header(self.root / name) for name in self.names)
+        return list(self._headers)
+
+    def at(self, rows: Iterable[int]) -> "ImageFiles":
+        """Return a sequence of the files at the positions `rows`, in that order, not decoded."""
+        rows = list(rows)
+        headers = None if self._headers is None else [self._headers[row] for row in rows]
+        return ImageFiles(self.root, [self.names[row] for row in rows], headers)
 
 
 class ConcatRows:

@@ -72,10 +72,10 @@ def put_silently(path, image):
 @pytest.fixture
 def decoded(monkeypatch):
     """The files that were decoded, in order."""
-    from augan.data import dataset
+    from augan.data import sequences
 
-    seen, read = [], dataset.read_image
-    monkeypatch.setattr(dataset, "read_image", lambda path: seen.append(path.name) or read(path))
+    seen, read = [], sequences.read_image
+    monkeypatch.setattr(sequences, "read_image", lambda path: seen.append(path.name) or read(path))
     return seen
 
 

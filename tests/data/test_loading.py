@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import write_example_images
 from augan.data.folders import find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
+from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.arrays import read_idx
 from augan.io.images import ImageHeader, read_image, write_png

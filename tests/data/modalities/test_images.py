@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan.data.cache import decode_all
-from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.dataset import Dataset, from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing, letterbox_shape, resize
+from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.images import write_png
 
