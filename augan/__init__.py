@@ -21,6 +21,9 @@ _MODULES = {
     "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.api",
     "DetectionRequest": "augan.detect.request",
+    "Prediction": "augan.detect.prediction",
+    "Predictor": "augan.detect.predictor",
+    "load_detector": "augan.detect.predictor",
     "recalibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
@@ -39,6 +42,8 @@ __all__ = [
     "EvaluationProtocol",
     "GANDetector",
     "GANOverSampler",
+    "Prediction",
+    "Predictor",
     "augment_folder",
     "detect_folder",
     "evaluate_augmentation",
@@ -49,6 +54,7 @@ __all__ = [
     "get_transform",
     "load_bundle",
     "load_dataset",
+    "load_detector",
     "recalibrate",
     "save_bundle",
     "train",
@@ -65,6 +71,8 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
+    from augan.detect.prediction import Prediction
+    from augan.detect.predictor import Predictor, load_detector
     from augan.detect.recalibration import recalibrate
     from augan.detect.request import DetectionRequest
     from augan.evaluation.augmentation.api import evaluate_augmentation

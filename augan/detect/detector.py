@@ -164,10 +164,10 @@ class Detector:
             For images the anomaly score and the maximum of the anomaly map; for rows the anomaly
             score.
         """
-        columns = [self.score(samples)]
-        if self.preprocessing.supports_maps:
-            columns.append(np.array([float(one.max()) for one in self.maps(samples)]))
-        return np.stack(columns, axis=1)
+        if not self.preprocessing.supports_maps:
+            return self.score(samples)[:, None]
+        components, maps = self.score_and_maps(samples)
+        return np.column_stack([components.sum(axis=1), [float(one.max()) for one in maps]])
 
     def set_calibration(
         self, scores: np.ndarray, groups: Sequence[str] | np.ndarray | None
@@ -190,7 +190,11 @@ class Detector:
         self.calibration, self.map_calibration = (*calibrations, None)[:2]
 
     def score_components(
-        self, samples: PreparedSamples, rows: np.ndarray | None = None
+        self,
+        samples: PreparedSamples,
+        rows: np.ndarray | None = None,
+        *,
+        small_batches: bool = False,
     ) -> np.ndarray:
         """Return score components of prepared samples, float64 `[N, T]`; higher = more anomalous.
 
@@ -199,10 +203,18 @@ class Detector:
         samples : PreparedSamples
         rows : ndarray of int or None
             Indices of the samples to score; None: all.
+        small_batches : bool
+            Whether a few samples are scored fast, and equal to other numbers of samples up to
+            rounding only; see `augan.gan.inference.BatchInference`.
         """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, rows))
         with self._bundle_errors():
-            return np.concatenate([self.method.score_components(chunk) for chunk in chunks])
+            return np.concatenate(
+                [
+                    self.method.score_components(chunk, small_batches=small_batches)
+                    for chunk in chunks
+                ]
+            )
 
     def score(self, samples: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the anomaly score of each prepared sample, float64 `[N]`; higher = more anomalous.
@@ -226,26 +238,40 @@ class Detector:
         return None if reconstructions is None else self.preprocessing.denormalize(reconstructions)
 
     def maps(self, samples: PreparedSamples) -> np.ndarray | RaggedImages:
-        """Return the anomaly map of each prepared image in the method's units; higher = anomalous.
+        """Return the anomaly maps of prepared images, see `score_and_maps`."""
+        return self.score_and_maps(samples)[1]
+
+    def score_and_maps(
+        self, samples: PreparedSamples, *, small_batches: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | RaggedImages]:
+        """Return score components and anomaly maps of prepared images, computed together.
 
         Parameters
         ----------
         samples : ndarray [N, S, S, C] or RaggedImages
             Prepared images; rows have no maps.
+        small_batches : bool
+            As for `score_components`.
 
         Returns
         -------
-        ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
-            `Preprocessing.resize_map` resizes maps to the original images.
+        components : ndarray of float64 [N, T]
+        maps : ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
+            In the units of the method; higher = more anomalous. `Preprocessing.resize_map` resizes
+            maps to the original images.
 
         Raises
         ------
         DataError
-            If the samples are rows and the method computes no maps of rows.
+            If the samples are rows.
         """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, None))
         with self._bundle_errors():
-            return join_like(samples, [self.method.maps(chunk) for chunk in chunks])
+            scored = [
+                self.method.score_and_maps(chunk, small_batches=small_batches) for chunk in chunks
+            ]
+        components, maps = zip(*scored)
+        return np.concatenate(components), join_like(samples, maps)
 
     def _bundle_errors(self) -> AbstractContextManager[None]:
         """Return a context manager that names the bundle, if any, in errors of its networks."""

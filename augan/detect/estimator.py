@@ -22,6 +22,8 @@ from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.detector import Detector, detector_section
 from augan.detect.fitting import fit_detector, trimmed_size
 from augan.detect.methods.registry import get_method
+from augan.detect.predictor import Predictor
+from augan.detect.user_samples import as_pixel_type
 from augan.exceptions import ConfigError, DataError
 from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline
@@ -293,15 +295,15 @@ class GANDetector(OutlierMixin, BaseEstimator):
             If the images have another shape than in `fit`.
         """
         check_is_fitted(self, "bundle_")
-        preprocessing = self._get_detector().preprocessing
+        detector = self._get_detector()
+        preprocessing = detector.preprocessing
         if preprocessing.pixel_type is not None:
-            X = _as_pixel_type(X, preprocessing.pixel_type)
+            X = as_pixel_type(X, preprocessing.pixel_type)
         samples = self._samples(X, reset=False)
         if not (preprocessing.has_pixels or (is_frame(X) and self._has_names)):
             columns = preprocessing.require_rows().columns
             samples.columns = [column.name for column in columns]
-        prepared = preprocessing.prepare_samples(from_arrays(samples).images)
-        return -self._get_detector().score(prepared)
+        return -Predictor(detector, self.bundle_).score(samples)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`, float64 `[N]`; negative for anomalies."""
@@ -399,19 +401,3 @@ def _describe_calibration(dataset: Dataset, detector: Detector) -> CalibrationSa
         num_groups=calibration.num_groups,
         image_shape=preprocessing.original_shape,
     )
-
-
-def _as_pixel_type(X: Any, dtype: str) -> Any:
-    """Convert integer images to the pixel type of `fit`, for example int64 to uint16.
-
-    A dark 16-bit image alone would otherwise count as an 8-bit image. Other arrays are returned
-    unchanged: uint8, uint16 and float arrays, arrays with values outside of the pixel type `dtype`,
-    and all arrays if `dtype` is "float32".
-    """
-    array = np.asarray(X)
-    plain = array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16)
-    if not plain or dtype == "float32" or not array.size:
-        return X
-    info = np.iinfo(dtype)
-    fits = info.min <= array.min() and array.max() <= info.max
-    return (X if is_frame(X) else array).astype(dtype) if fits else X

@@ -145,9 +145,10 @@ class IgnoreMask:
         """
         preprocessing, shape = detector.preprocessing, self.mask.shape
         of_images = preprocessing.require_images(MASK_OF_ROWS)
-        maps = (of_images.resize_map(one, shape) for one in detector.maps(samples))
-        maxima = [float(self.zero_out(one).max()) for one in maps]
-        return np.column_stack([detector.score(samples), maxima])
+        components, maps = detector.score_and_maps(samples)
+        resized = (of_images.resize_map(one, shape) for one in maps)
+        maxima = [float(self.zero_out(one).max()) for one in resized]
+        return np.column_stack([components.sum(axis=1), maxima])
 
     @cached_property
     def _nearest(self) -> tuple[np.ndarray, ...]:

@@ -1,7 +1,8 @@
 """Inputs of detection: images of a folder or rows of a table, read and prepared in chunks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,12 +46,92 @@ class SampleBatch:
         Name of each unreadable sample -> reason.
     shapes : list of tuple (H, W)
         Original size of each image in pixels; empty for rows.
+    unknown_columns : sequence of str
+        Columns of the rows that the training data did not have; empty for images.
     """
 
     names: list[str]
     samples: np.ndarray | RaggedImages
     failures: dict[str, str]
     shapes: list[Shape] = field(default_factory=list)
+    unknown_columns: Sequence[str] = ()
+
+
+def prepare_images(
+    images: Iterable[tuple[str, Callable[[], np.ndarray]]],
+    preprocessing: ImagePreprocessing,
+    ignore_mask: IgnoreMask | None,
+) -> SampleBatch:
+    """Read images one after another, and prepare each for the model.
+
+    Parameters
+    ----------
+    images : iterable of (name, callable)
+        Name of each image, and a function that returns its original pixels `[H, W, C]`.
+    preprocessing : ImagePreprocessing
+    ignore_mask : IgnoreMask or None
+        Pixels that are filled before an image is prepared; None: no pixels.
+
+    Returns
+    -------
+    SampleBatch
+        Images that cannot be read or prepared are listed as failures.
+    """
+    names, samples, failures, shapes = [], [], {}, []
+    for name, load in images:
+        try:
+            image = load()
+            filled = image if ignore_mask is None else ignore_mask.fill(image)
+            samples.append(preprocessing.prepare_sample(filled))
+        except DataError as error:
+            failures[name] = getattr(error, "reason", str(error))
+        else:
+            names.append(name)
+            shapes.append(image.shape[:2])
+    return SampleBatch(names, preprocessing.stack(samples), failures, shapes)
+
+
+def prepare_rows(
+    frame: "pd.DataFrame", names: Sequence[str], preprocessing: TabularPreprocessing
+) -> SampleBatch:
+    """Prepare rows of a table for the model; rows that cannot be used are listed as failures.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with the columns of the training table, in any order.
+    names : sequence of str
+        Name of each row.
+    preprocessing : TabularPreprocessing
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column.
+    """
+    samples, reasons = preprocessing.prepare_rows(frame)
+    kept = [row for row in range(len(names)) if row not in reasons]
+    failures = {names[row]: reason for row, reason in reasons.items()}
+    unknown = preprocessing.unknown_columns(frame)
+    return SampleBatch(
+        [names[row] for row in kept], samples[kept], failures, unknown_columns=unknown
+    )
+
+
+def describe_resized(names: Collection[str], total: int, expected_shape: Shape) -> str:
+    """Return a warning that some of `total` images, `names`, do not have the expected size."""
+    height, width = expected_shape
+    return (
+        f"{len(names)} of {total} images do not have the expected size, "
+        f"{width} x {height} pixels, for example {min(names)}: they are resized, but "
+        "look different to the model; if all your images have this size, calibrate on normal "
+        "images of this size with augan calibrate RUN NORMALS"
+    )
+
+
+def describe_unknown_columns(names: Sequence[str]) -> str:
+    """Return a warning that columns of a table are ignored."""
+    return f"ignored columns that the training data did not have: {', '.join(names)}"
 
 
 class InputSource(Protocol):
@@ -138,28 +219,15 @@ class ImageFolderSource:
         """At most one warning: some images read so far do not have the expected size."""
         if self.expected_shape is None or not self.resized:
             return []
-        height, width = self.expected_shape
-        return [
-            f"{len(self.resized)} of {len(self.names)} images do not have the expected size, "
-            f"{width} x {height} pixels, for example {min(self.resized)}: they are resized, but "
-            "look different to the model; if all your images have this size, calibrate on normal "
-            "images of this size with augan calibrate RUN NORMALS"
-        ]
+        return [describe_resized(self.resized, len(self.names), self.expected_shape)]
 
     def read(self, names: Sequence[str]) -> SampleBatch:
         """Read and prepare the named images; unreadable images are listed as failures."""
-        readable, samples, failures, shapes = [], [], {}, []
-        for name in names:
-            try:
-                image = self.load_image(name)
-                samples.append(self._prepare(image))
-            except DataError as error:
-                failures[name] = getattr(error, "reason", str(error))
-            else:
-                readable.append(name)
-                shapes.append(image.shape[:2])
-                self._record_shape(name, image.shape[:2])
-        return SampleBatch(readable, self.preprocessing.stack(samples), failures, shapes)
+        loaders = ((name, partial(self.load_image, name)) for name in names)
+        batch = prepare_images(loaders, self.preprocessing, self.ignore_mask)
+        for name, shape in zip(batch.names, batch.shapes):
+            self._record_shape(name, shape)
+        return batch
 
     def load_image(self, name: str) -> np.ndarray:
         """Read one original image `[H, W, C]`; ignored pixels are not filled.
@@ -170,25 +238,6 @@ class ImageFolderSource:
             If the file cannot be read.
         """
         return read_image(self.root / name)
-
-    def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
-        """Prepare images from memory exactly as `read` prepares image files.
-
-        Parameters
-        ----------
-        images : sequence of ndarray [H, W, C]
-
-        Returns
-        -------
-        ndarray [N, S, S, C] or RaggedImages
-            `RaggedImages` for a model of large images.
-
-        Raises
-        ------
-        DataError
-            If the ignore mask has another size than an image.
-        """
-        return self.preprocessing.stack([self._prepare(image) for image in images])
 
     def read_squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
         """Read images and prepare them with another preprocessing, `[N, S, S, C]`.
@@ -207,11 +256,6 @@ class ImageFolderSource:
             If an image cannot be read.
         """
         return np.stack([preprocessing.prepare(self.load_image(name)) for name in names])
-
-    def _prepare(self, image: np.ndarray) -> np.ndarray:
-        """Fill the ignored pixels of an original image `[H, W, C]`, and resize it for the model."""
-        filled = image if self.ignore_mask is None else self.ignore_mask.fill(image)
-        return self.preprocessing.prepare_sample(filled)
 
     def _record_shape(self, name: str, shape: Shape) -> None:
         """Record the size (H, W) of an image, and its name if the size is unexpected."""
@@ -257,21 +301,14 @@ class TableSource:
         self.resized: set[str] = set()
         self.frame: pd.DataFrame = read_table(table, preprocessing.text_columns)
         unknown = preprocessing.unknown_columns(self.frame)
-        self.warnings = (
-            [f"ignored columns that the training data did not have: {', '.join(unknown)}"]
-            if unknown
-            else []
-        )
+        self.warnings = [describe_unknown_columns(unknown)] if unknown else []
         self.names = [str(row) for row in range(len(self.frame))]
         preprocessing.prepare_rows(self.frame[:1])  # raises an error if a column is missing
 
     def read(self, names: Sequence[str]) -> SampleBatch:
         """Prepare the rows with these numbers for the model; failures list unusable rows."""
         rows = self.frame.iloc[[int(name) for name in names]]
-        samples, reasons = self.preprocessing.prepare_rows(rows)
-        kept = [row for row in range(len(names)) if row not in reasons]
-        failures = {names[row]: reason for row, reason in reasons.items()}
-        return SampleBatch([names[row] for row in kept], samples[kept], failures)
+        return prepare_rows(rows, names, self.preprocessing)
 
 
 def open_source(

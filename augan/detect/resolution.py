@@ -8,14 +8,15 @@ from typing import Any
 from augan.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
-from augan.detect.detector import Detector, load_calibrations
-from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
+from augan.detect.detector import load_calibrations
+from augan.detect.ignore_mask import resolve_ignore_mask
 from augan.detect.inputs import (
     ImageFolderSource,
     get_expected_shape,
     name_chunks,
     open_source,
 )
+from augan.detect.predictor import Predictor
 from augan.detect.request import COMMAND, DetectionRequest
 from augan.detect.worker import ScoringWorker, names_digest
 from augan.exceptions import BundleError, DataError
@@ -33,8 +34,6 @@ class ResolvedDetection:
         The detector with its input.
     rule : DecisionRule
         The rate at which samples are flagged.
-    ignore_mask : IgnoreMask or None
-        Pixels that do not affect scores; None: no mask.
     mask_caveat : str or None
         Why the ignore mask voids the guarantee; None: it does not.
     """
@@ -42,18 +41,17 @@ class ResolvedDetection:
     request: DetectionRequest
     worker: ScoringWorker
     rule: DecisionRule
-    ignore_mask: IgnoreMask | None
     mask_caveat: str | None
 
     @property
     def calibration(self) -> Calibration:
         """Calibration of the detector's scores."""
-        return self.worker.detector.require_calibration()
+        return self.worker.predictor.calibration
 
     @property
     def chunks(self) -> Iterator[list[str]]:
         """Names of all samples, in chunks that are scored together; a new iterator each time."""
-        return name_chunks(self.worker.source.names, self.worker.detector.preprocessing)
+        return name_chunks(self.worker.source.names, self.worker.predictor.detector.preprocessing)
 
     def job(self) -> dict[str, Any]:
         """Return a JSON-able description of everything on which the scores depend.
@@ -111,6 +109,6 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
             "--save-maps writes maps of images, but this model is for rows of a table; leave out "
             "--save-maps"
         )
-    detector = Detector.from_bundle(bundle, request.method)
-    worker = ScoringWorker(bundle, request, map_rate, detector, source)
-    return ResolvedDetection(request, worker, rule, mask, mask_caveat)
+    predictor = Predictor.from_bundle(bundle, request.method, mask)
+    worker = ScoringWorker(bundle, request, map_rate, predictor, source)
+    return ResolvedDetection(request, worker, rule, mask_caveat)

@@ -19,7 +19,7 @@ from augan.detect.output_paths import absolute_path
 from augan.detect.resolution import ResolvedDetection
 from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag_rows
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.detect.visualization.overlay import RENDER_CHUNK_SIZE, write_images
+from augan.detect.visualization.renderer import RENDER_CHUNK_SIZE, write_images
 from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
 from augan.detect.worker import ScoredChunk, render_overlays
 from augan.exceptions import DataError
@@ -178,7 +178,7 @@ def write_results(
         If no sample can be read, or `out` holds other files.
     """
     worker, calibration = detection.worker, detection.calibration
-    detector, source, renderer = worker.detector, worker.source, worker.renderer
+    detector, source, renderer = worker.predictor.detector, worker.source, worker.renderer
     sample_type = detector.preprocessing.sample_type
     with atomic_folder(out, unmanaged_except(*DETECTION_FILES)) as folder:
         scored = _write_scores(detection, chunks, folder, on_scored)
@@ -211,7 +211,7 @@ def write_results(
             drift.sentence,
             decision.warning,
         ]
-        mask = detection.ignore_mask
+        mask = worker.predictor.ignore_mask
         result = DetectionResult(
             Path(out),
             decision.guarantee,
@@ -264,14 +264,13 @@ def _write_scores(
     Only 8 bytes for each sample and the top samples stay in memory.
     """
     result, calibration, done = _ScorePass(), detection.calibration, 0
-    components, source = detection.worker.detector.method.components, detection.worker.source
-    component_names = [component.name for component in components]
+    predictor, source = detection.worker.predictor, detection.worker.source
     path = folder / PENDING_SCORES_FILE
     with (
         open(path, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as file,
         closing(chunks),
     ):
-        table = ScoreTableWriter(file, components)
+        table = ScoreTableWriter(file, predictor.detector.method.components)
         for names, chunk in zip(detection.chunks, chunks):
             result.unreadable += chunk.failures.items()
             source.resized.update(chunk.resized)
@@ -280,7 +279,7 @@ def _write_scores(
             if scores.size:
                 readable = [name for name in names if name not in chunk.failures]
                 result.scores.append(scores)
-                result.top.add(readable, component_names, chunk.components, p_values)
+                result.top.add(readable, predictor.component_names, chunk.components, p_values)
                 write_images(folder / MAPS_FOLDER, chunk.maps)
             table.write(names, chunk.failures, scores, p_values, chunk.components)
             done += len(names)

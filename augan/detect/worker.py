@@ -1,4 +1,4 @@
-"""Scoring worker: the detector and input with which one process scores chunks of samples."""
+"""Scoring worker: the predictor and input with which one process scores chunks of samples."""
 
 import os
 import platform
@@ -11,7 +11,6 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
 from augan.data.splits import evenly_spaced
-from augan.detect.detector import Detector
 from augan.detect.ignore_mask import resolve_ignore_mask
 from augan.detect.inputs import (
     ImageFolderSource,
@@ -19,8 +18,9 @@ from augan.detect.inputs import (
     get_expected_shape,
     open_source,
 )
+from augan.detect.predictor import Predictor
 from augan.detect.request import DetectionRequest
-from augan.detect.visualization.overlay import MapRenderer
+from augan.detect.visualization.renderer import MapRenderer
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_file, sha256_parts
 from augan.parallel.sharding import ShardRecord
@@ -84,14 +84,15 @@ class ScoringWorker:
         The options of the user.
     map_rate : float
         Share of normal images that may have a significant pixel.
-    detector : Detector
+    predictor : Predictor
+        Scorer with the ignore mask of the request.
     source : InputSource
     """
 
     bundle: Bundle
     request: DetectionRequest
     map_rate: float
-    detector: Detector
+    predictor: Predictor
     source: InputSource
 
     @property
@@ -99,7 +100,7 @@ class ScoringWorker:
         """New renderer of anomaly maps and overlays; None for rows of a table."""
         if not isinstance(self.source, ImageFolderSource):
             return None
-        return MapRenderer(self.detector, self.source, self.map_rate)
+        return MapRenderer(self.predictor, self.source, self.map_rate)
 
     def spec(self) -> "ScoringWorkerSpec":
         """Return the specification from which another process builds an equal worker.
@@ -166,12 +167,12 @@ class ScoringWorkerSpec:
                     f"the worker on {platform.node()} finds other data, or none, at {path}; all "
                     "machines must see the same files at the same path, and no file may change"
                 )
-        detector = Detector.from_bundle(bundle, request.method)
-        preprocessing = detector.preprocessing
         ignore_mask, _ = resolve_ignore_mask(bundle, request.ignore_mask)
+        predictor = Predictor.from_bundle(bundle, request.method, ignore_mask)
+        preprocessing = predictor.detector.preprocessing
         shape = get_expected_shape(bundle, preprocessing)
         source = open_source(Path(request.images), preprocessing, shape, ignore_mask, names=())
-        return ScoringWorker(bundle, request, self.map_rate, detector, source)
+        return ScoringWorker(bundle, request, self.map_rate, predictor, source)
 
 
 def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
@@ -182,14 +183,14 @@ def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
     ScoredChunk
         If no sample can be read, it has no rows.
     """
-    detector, source, renderer = worker.detector, worker.source, worker.renderer
+    predictor, source, renderer = worker.predictor, worker.source, worker.renderer
     batch = source.read(names)
     if not batch.names:
-        return ScoredChunk(batch.failures, np.empty((0, len(detector.method.components))))
-    components = detector.score_components(batch.samples)
-    maps = list(renderer.maps(batch)) if renderer and worker.request.save_maps else []
+        return ScoredChunk(batch.failures, np.empty((0, len(predictor.component_names))))
+    scored = predictor.score_batch(batch, maps=worker.request.save_maps)
+    maps = list(renderer.map_files(batch.names, scored.maps)) if renderer else []
     resized = [name for name in batch.names if name in source.resized]
-    return ScoredChunk(batch.failures, components, resized, maps)
+    return ScoredChunk(batch.failures, scored.components, resized, maps)
 
 
 def render_overlays(worker: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:

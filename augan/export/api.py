@@ -31,7 +31,7 @@ from augan.io.hashing import sha256_file
 from augan.io.layout import PARITY_FILE
 
 if TYPE_CHECKING:
-    from augan.detect.detector import Detector
+    from augan.detect.predictor import Predictor
 
 _FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
@@ -138,20 +138,21 @@ def export_onnx(
     document, graph_name = f"{part}.json", f"{part}.onnx"
     unmanaged = unmanaged_except(document, graph_name, PARITY_FILE)
     check_replaceable(target.absolute(), unmanaged)
-    detector = samples = None
+    predictor = samples = None
     if part == "detector":
-        from augan.detect.detector import Detector
+        from augan.detect.predictor import Predictor
 
-        detector = Detector.from_bundle(bundle, method)
+        # Without the ignore mask: whoever runs the graph fills the ignored pixels before.
+        predictor = Predictor.from_bundle(bundle, method)
         samples = load_parity_samples(bundle, preprocessing, training_data)
     with atomic_folder(target, unmanaged) as tmp_dir:
         graph = tmp_dir / graph_name
         version = current_versions().get("augan", "")
         header = {"augan": version, "bundle": bundle.bundle_id, "part": part}
-        if detector is None or samples is None:
+        if predictor is None or samples is None:
             metadata, parity = _export_generator(bundle, graph, header)
         else:
-            metadata, parity = _export_detector(bundle, detector, samples, graph, header)
+            metadata, parity = _export_detector(bundle, predictor, samples, graph, header)
         graph_info = {
             "format": "onnx",
             "opset": OPSET,
@@ -163,7 +164,7 @@ def export_onnx(
         _write_json(tmp_dir / PARITY_FILE, parity.to_dict())
         files = tuple(sorted(path.name for path in tmp_dir.iterdir()))
     warnings = [None if samples is None else samples.warning, metadata.get("warning")]
-    name = "" if detector is None else detector.method.name
+    name = "" if predictor is None else predictor.detector.method.name
     return ExportResult(target, part, name, files, parity, tuple(w for w in warnings if w))
 
 
@@ -260,7 +261,7 @@ def _export_generator(
 
 def _export_detector(
     bundle: Bundle,
-    detector: "Detector",
+    predictor: "Predictor",
     samples: ParitySamples,
     graph: Path,
     header: dict[str, str],
@@ -282,6 +283,7 @@ def _export_detector(
     """
     from augan.export.detector import describe_detector, detector_graph, input_name
 
+    detector = predictor.detector
     with bundle_errors(bundle, "detector"):
         content = to_onnx(*detector_graph(detector, input_name(bundle)), header)
     graph.write_bytes(content)
@@ -291,15 +293,16 @@ def _export_detector(
     outputs = [session(batch) for batch in batches]
     has_map = "map" in outputs[0]
     metadata = describe_detector(bundle, detector, has_map)
+    scored = list(predictor.score_batches(samples.decoded, maps=has_map))
     parity = compare_scores(
-        detector.score(samples.prepared),
+        np.concatenate([batch.scores for batch in scored]),
         np.concatenate([output["score"] for output in outputs]),
         detector.require_calibration(),
         metadata["rate"],
         samples.description,
     )
     if has_map:
-        maps = list(detector.maps(samples.prepared))
+        maps = [one for batch in scored for one in batch.maps]
         graph_maps = [anomaly_map for output in outputs for anomaly_map in output["map"]]
         if is_large:
             stride = detector.method.map_stride

@@ -32,9 +32,8 @@ class ParitySamples:
     Attributes
     ----------
     decoded : ndarray [N, S, S, C] or list of ndarray [H, W, C]
-        Input of the graph, in the pixel type of the training images; a list for large images.
-    prepared : ndarray [N, S, S, C] or RaggedImages
-        The same images as input of `Detector.score`.
+        Input of the graph and of a `Predictor` without an ignore mask, in the pixel type of the
+        training images; a list for large images.
     description : str
         Number and kind of the images, for messages.
     warning : str or None
@@ -42,7 +41,6 @@ class ParitySamples:
     """
 
     decoded: Any
-    prepared: Any
     description: str
     warning: str | None = None
 
@@ -88,7 +86,7 @@ def load_parity_samples(
         )
     if preprocessing.has_fixed_size:
         pixels = np.asarray(samples.pixels[chosen])
-        return ParitySamples(pixels, pixels, description)
+        return ParitySamples(pixels, description)
     images = [samples.dataset.require_images()[int(index)] for index in chosen]
     return _large_samples(preprocessing, images, description)
 
@@ -114,7 +112,7 @@ def _synthetic_samples(
         latents, classes = parity_latents(sampler)
         pixels = np.concatenate([pixels, sampler.decode(latents, classes)])
         description += f" and {len(latents)} images of the generator"
-    return ParitySamples(pixels, pixels, description, warning)
+    return ParitySamples(pixels, description, warning)
 
 
 def _large_samples(
@@ -123,10 +121,9 @@ def _large_samples(
     description: str,
     warning: str | None = None,
 ) -> ParitySamples:
-    """Return large decoded images `[H, W, C]` as inputs of the graph and of the detector."""
+    """Return large decoded images `[H, W, C]` at the working scale, the input of the graph."""
     decoded = [preprocessing.to_working_scale(image) for image in images]
-    prepared = preprocessing.stack([preprocessing.prepare_sample(image) for image in images])
-    return ParitySamples(decoded, prepared, description, warning)
+    return ParitySamples(decoded, description, warning)
 
 
 def _noise(

@@ -5,6 +5,7 @@ partial image is returned. A decoded image has one of two shapes: gray `[H, W, 1
 `[H, W, 3]`.
 """
 
+import base64
 import errno
 import os
 import re
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -25,6 +28,7 @@ from augan.io.atomic import atomic_write
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 89_478_485  # Pillow's limit without a warning: 256 MiB in color
 MAX_BUFFERED_BYTES = 2**20  # files up to this size are read at once
+JPEG_QUALITY = 90  # of images inside a page
 STRIP_PIXELS = 2**22  # of an image with transparency, composited on white at once
 
 # Only these decoders see a file, whatever its suffix says: fewer parsers for hostile input.
@@ -116,10 +120,59 @@ def read_image(path: str | Path) -> np.ndarray:
         The machine lacks memory or open files, or the disk fails.
     """
     with _open(path) as pil_image:
-        operation = _TRANSPOSE.get(_orientation(pil_image))
-        pixels = _decode(pil_image if operation is None else pil_image.transpose(operation))
-    # A copy if Pillow returns its own read-only memory: callers may write into the image.
-    return np.require(pixels if pixels.ndim == 3 else pixels[..., None], requirements=["C", "W"])
+        return _upright_pixels(pil_image)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the bytes of one image file exactly as `read_image` decodes the file.
+
+    Parameters
+    ----------
+    content : bytes
+        The content of a PNG, JPEG, BMP, TIFF or WebP file.
+    name : str
+        Name of the image in error messages.
+
+    Returns
+    -------
+    np.ndarray
+        `[H, W, C]`, as by `read_image`.
+
+    Raises
+    ------
+    UnreadableImage or DataError
+        As for `read_image`.
+    """
+    with _image_errors(name):
+        if not content:
+            raise ValueError("it is empty (0 bytes)")
+        with _identified(BytesIO(content)) as pil_image:
+            return _upright_pixels(pil_image)
+
+
+def convert_pil_image(pil_image: Image.Image, name: str) -> np.ndarray:
+    """Return the pixels of a Pillow image exactly as `read_image` returns those of a file.
+
+    Parameters
+    ----------
+    pil_image : PIL.Image.Image
+        An image of any mode but "F"; it is not changed.
+    name : str
+        Name of the image in error messages.
+
+    Returns
+    -------
+    np.ndarray
+        `[H, W, C]`, as by `read_image`.
+
+    Raises
+    ------
+    UnreadableImage or DataError
+        As for `read_image`.
+    """
+    with _image_errors(name):
+        _check_size(pil_image)
+        return _upright_pixels(pil_image)
 
 
 def read_header(path: str | Path) -> ImageHeader:
@@ -142,52 +195,107 @@ def read_header(path: str | Path) -> ImageHeader:
         )
 
 
+class _Silence:
+    """Context manager that ignores warnings as long as any thread is in its block.
+
+    Pillow warns about odd metadata, which does not matter, and size, which is checked. The context
+    manager of the standard library may leave warnings off if two threads leave it out of order.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._count = Lock(), 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore")
+            self._count += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self._saved.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def _open(path: str | Path) -> Iterator[Image.Image]:
     """Open an image file with Pillow, after a check of its type, size and number of pixels.
 
-    Errors in the block, such as those of decoding, are converted too.
+    Errors in the block, such as those of decoding, are converted too, see `_image_errors`.
+    """
+    with _image_errors(path):
+        size = _size_of_regular_file(path)
+        # A stream, because Pillow maps raw TIFF files that are opened by name into memory, and
+        # exchanges height and width of those with a rotated orientation. Pillow reads a small
+        # file in dozens of pieces, so a small file is read at once.
+        with (
+            open(path, "rb") as file,
+            BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file as stream,
+            _identified(stream) as pil_image,
+        ):
+            yield pil_image
+
+
+@contextmanager
+def _identified(stream: BinaryIO) -> Iterator[Image.Image]:
+    """Open the content of an image file with Pillow, after a check of its number of pixels."""
+    with Image.open(stream, formats=_FORMATS) as pil_image:
+        _check_size(pil_image)
+        yield pil_image
+
+
+@contextmanager
+def _image_errors(name: str | Path) -> Iterator[None]:
+    """Convert the errors of reading and decoding in the block to errors that name the image.
 
     Raises
     ------
     UnreadableImage
-        The file cannot be read as an image.
+        The image cannot be read.
     DataError
         The machine lacks memory or open files, or the disk fails.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata, which does not matter, and size, checked below.
-            warnings.simplefilter("ignore")
-            size = _size_of_regular_file(path)
-            # A stream, because Pillow maps raw TIFF files that are opened by name into memory, and
-            # exchanges height and width of those with a rotated orientation. Pillow reads a small
-            # file in dozens of pieces, so a small file is read at once.
-            with (
-                open(path, "rb") as file,
-                BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file as stream,
-                Image.open(stream, formats=_FORMATS) as pil_image,
-            ):
-                if pil_image.width * pil_image.height > _max_pixels():
-                    raise ValueError(_describe_size(f"{pil_image.width} x {pil_image.height}"))
-                yield pil_image
+        with _SILENCE:
+            yield
     except Image.DecompressionBombError as error:
         # Pillow does not open a file beyond twice its limit; only its message has the size.
         count = re.search(r"\((\d+) pixels\)", str(error))
         reason = _describe_size(f"{int(count[1]):,}" if count else "")
-        raise UnreadableImage(path, reason) from error
+        raise UnreadableImage(name, reason) from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(path, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
+        raise UnreadableImage(name, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
     except Exception as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _TRANSIENT_ERRORS:
             cause = "there is too little memory" if isinstance(error, MemoryError) else error
             raise DataError(
-                f"cannot read {path} now, though it may be whole: {cause}; start again when the "
+                f"cannot read {name} now, though it may be whole: {cause}; start again when the "
                 "machine has what it needs"
             ) from error
         # Pillow's parsers raise many types of exceptions on damaged input, so all are caught.
         reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise UnreadableImage(path, reason) from error
+        raise UnreadableImage(name, reason) from error
+
+
+def _check_size(pil_image: Image.Image) -> None:
+    """Raise ValueError if an image has more pixels than are read."""
+    if pil_image.width * pil_image.height > _max_pixels():
+        raise ValueError(_describe_size(f"{pil_image.width} x {pil_image.height}"))
+
+
+def _upright_pixels(pil_image: Image.Image) -> np.ndarray:
+    """Return the pixels of an open image, upright, `[H, W, C]`; see `read_image`."""
+    operation = _TRANSPOSE.get(_orientation(pil_image))
+    pixels = _decode(pil_image if operation is None else pil_image.transpose(operation))
+    # A copy if Pillow returns its own read-only memory: callers may write into the image.
+    return np.require(pixels if pixels.ndim == 3 else pixels[..., None], requirements=["C", "W"])
 
 
 def _max_pixels() -> int:
@@ -329,6 +437,20 @@ def png_bytes(
     pil_image = Image.fromarray(np.ascontiguousarray(pixels))
     pil_image.save(content, format="PNG", compress_level=1, pnginfo=chunks)
     return content.getvalue()
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Return an image `[H, W]` or `[H, W, 3]` of uint8 as a data URI, for use inside a page.
+
+    The encoding is the smaller of PNG and JPEG.
+    """
+    encoded = []
+    for kind in ("png", "jpeg"):
+        stream = BytesIO()
+        Image.fromarray(image).save(stream, kind, quality=JPEG_QUALITY)  # PNG ignores the quality
+        encoded.append((stream.tell(), kind, stream.getvalue()))
+    _, kind, data = min(encoded)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def image_grid(

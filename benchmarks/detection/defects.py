@@ -27,8 +27,7 @@ from augan.config import Config
 from augan.data.folders import find_images
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
-from augan.detect.detector import Detector
-from augan.detect.inputs import ImageFolderSource
+from augan.detect.predictor import load_detector
 from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
@@ -45,7 +44,6 @@ HALVES = (DEFECT_TYPES[::2], DEFECT_TYPES[1::2])
 HELD_OUT_FRACTION = 0.2  # of the training groups, in the split dev
 PAINTED_SIDE = 96  # pixels of the square that a defect is painted in
 NUM_RESAMPLES = 1000
-BATCH_SIZE = 32
 UNTRAINED = ("training.steps=1", "discriminator.learning_rate=1e-12")
 METHODS: dict[str, tuple[str, ...]] = {
     "auto": (),
@@ -164,17 +162,8 @@ def _train_augan(
     config = Config(seed=seed, task="detect").override([*settings, *METHODS[method]])
     dataset = load_dataset(site.train, groups=site.groups_file)
     bundle = train(config, dataset, out=Path(tempfile.mkdtemp(dir=scratch)) / "run")
-    detector = Detector.from_bundle(bundle)
-
-    def score(root: Path, names: list[str]) -> np.ndarray:
-        source = ImageFolderSource(root, detector.preprocessing)
-        batches = [
-            source.read(names[start : start + BATCH_SIZE])
-            for start in range(0, len(names), BATCH_SIZE)
-        ]
-        return np.concatenate([detector.score(batch.samples) for batch in batches])
-
-    return score
+    predictor = load_detector(bundle)
+    return lambda root, names: predictor.score([root / name for name in names])
 
 
 def _fit_baseline(method: str, seed: int, site: Site) -> Callable[[Path, list[str]], np.ndarray]:

@@ -16,7 +16,7 @@ from augan.bundle import Bundle
 from augan.data.dataset import plural
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
-from augan.detect.detector import Detector, load_calibrations
+from augan.detect.detector import load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.inputs import (
     ImageFolderSource,
@@ -26,6 +26,7 @@ from augan.detect.inputs import (
     open_source,
 )
 from augan.detect.output_paths import absolute_path
+from augan.detect.predictor import Predictor
 from augan.detect.request import DetectionRequest
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
@@ -137,9 +138,9 @@ def evaluate_detection(
     sample_labels = read_labels(labels, source.names, images, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
     paintable = _require_images(source) if detection_limit else None
-    detector = Detector.from_bundle(bundle, request.method)
+    predictor = Predictor.from_bundle(bundle, request.method, ignore_mask)
     baselines = fit_baselines(bundle, preprocessing, training_data)
-    scored = _score(detector, source, sample_labels, baselines, maps)
+    scored = _score(predictor, source, sample_labels, baselines, maps)
     scored.check(images, sample_labels)
     void_reason = guarantee_void_reason(bundle)
     scored.warnings += [*source.warnings, *(text for text in (rate_warning, void_reason) if text)]
@@ -148,7 +149,7 @@ def evaluate_detection(
     limit = None
     if paintable is not None:
         normal_names = [name for name, good in zip(scored.names, metrics.is_normal) if good]
-        limit = min_detectable_defect(detector, paintable, normal_names, rate, seed)
+        limit = min_detectable_defect(predictor, paintable, normal_names, rate, seed)
     evaluation = DetectionEvaluation(
         {
             **metrics.summary(preprocessing.sample_type),
@@ -158,7 +159,7 @@ def evaluate_detection(
             "num_baseline_training": baselines.num_training,
             "images": absolute_path(images),
             "bundle": bundle.bundle_id,
-            "method": detector.method.name,
+            "method": predictor.detector.method.name,
             "methods": list(bundle.require_detector().method_names),
             "seed": seed,
             "out": None if out is None else str(out),
@@ -203,7 +204,7 @@ def _read_masks(folder: str | Path, source: InputSource, labels: Labels) -> Labe
 
 
 def _score(
-    detector: Detector,
+    predictor: Predictor,
     source: InputSource,
     labels: Labels,
     baselines: FittedBaselines,
@@ -213,7 +214,7 @@ def _score(
 
     Parameters
     ----------
-    detector : Detector
+    predictor : Predictor
     source : InputSource
         Test samples.
     labels : Labels
@@ -222,10 +223,10 @@ def _score(
     maps : LabeledMaps or None
         Receives the detector's anomaly maps of the images. None: no maps are computed.
     """
-    result, samples = LabeledScores(), plural(detector.preprocessing.sample_type)
+    result, samples = LabeledScores(), plural(predictor.detector.preprocessing.sample_type)
     scores: dict[str, list[np.ndarray]] = {}
     num_training = 0
-    for names in name_chunks(list(labels.by_name), detector.preprocessing):
+    for names in name_chunks(list(labels.by_name), predictor.detector.preprocessing):
         batch = source.read(names)
         result.unreadable |= batch.failures
         if not batch.names:
@@ -233,12 +234,12 @@ def _score(
         result.names += batch.names
         prepared = baselines.prepare(source, batch.names, batch.samples)
         num_training += baselines.count_training_samples(prepared)
-        of_batch = {DETECTOR: detector.score(batch.samples), **baselines.scores(prepared)}
+        scored = predictor.score_batch(batch, maps=maps is not None)
+        of_batch = {DETECTOR: scored.scores, **baselines.scores(prepared)}
         for name, values in of_batch.items():
             scores.setdefault(name, []).append(values)
-        if maps is not None and isinstance(source, ImageFolderSource):
-            raw_maps = detector.maps(batch.samples)
-            maps.add(batch.names, raw_maps, source.preprocessing, source.ignore_mask)
+        if maps is not None:
+            maps.add(batch.names, scored.maps)
     result.scores = {name: np.concatenate(values) for name, values in scores.items()}
     if num_training:
         result.warnings.append(

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from augan.data.splits import evenly_spaced
-from augan.detect.detector import Detector
 from augan.detect.inputs import ImageFolderSource
+from augan.detect.predictor import Predictor
 from augan.evaluation.detection.metrics import estimate_rate
 from augan.exceptions import DataError
 from augan.seeding import child_rng
@@ -26,14 +26,14 @@ _MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
 
 
 def min_detectable_defect(
-    detector: Detector, source: ImageFolderSource, names: Sequence[str], rate: float, seed: int
+    predictor: Predictor, source: ImageFolderSource, names: Sequence[str], rate: float, seed: int
 ) -> dict[str, Any]:
     """Measure how often painted spots of each size and contrast are flagged by a detector.
 
     Parameters
     ----------
-    detector : Detector
-        A calibrated detector.
+    predictor : Predictor
+        A calibrated predictor.
     source : ImageFolderSource
         Folder of the images.
     names : sequence of str
@@ -60,12 +60,12 @@ def min_detectable_defect(
         raise DataError("the detection limit needs normal images, but there are none")
     indices = evenly_spaced(np.arange(len(names)), _MAX_IMAGES)
     images = [source.load_image(names[index]) for index in indices.tolist()]
-    calibration, rows = detector.require_calibration(), []
+    calibration, rows = predictor.calibration, []
     for contrast in CONTRASTS:
         for size in SIZES:
             rng = child_rng(seed, "power")  # the same positions for all sizes
             painted = [paint_spot(image, size, contrast, rng) for image in images]
-            scores = detector.score(source.prepare(painted))
+            scores = predictor.score(painted)
             detected = estimate_rate(calibration.flags(scores, rate))
             rows.append({"size": size, "contrast": contrast, **detected.to_dict()})
     smallest = {

@@ -16,9 +16,6 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from augan.data.modalities.images import ImagePreprocessing
-from augan.data.sequences import RaggedImages
-from augan.detect.ignore_mask import IgnoreMask
 from augan.evaluation.detection.labels import Labels
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
@@ -136,30 +133,17 @@ class LabeledMaps:
     without_mask: list[str]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(
-        self,
-        names: Sequence[str],
-        maps: np.ndarray | RaggedImages,
-        preprocessing: ImagePreprocessing,
-        ignore_mask: IgnoreMask | None = None,
-    ) -> None:
-        """Add the detector's anomaly maps of some images, resized to the size of each image.
+    def add(self, names: Sequence[str], maps: Sequence[np.ndarray]) -> None:
+        """Add the predictor's anomaly maps of some images.
 
         Parameters
         ----------
         names : sequence of str
             Names of the images. Images without an entry in `masks` are ignored.
-        maps : ndarray or RaggedImages
-            Raw map `[S, S, 1]` or `[H, W, 1]` of each image.
-        preprocessing : ImagePreprocessing
-            Preprocessing of the bundle.
-        ignore_mask : IgnoreMask or None
-            Pixels whose anomaly is set to 0. None: all pixels count.
+        maps : sequence of ndarray [H, W]
+            Map of each image in the size of the image, as of `Predictor.score_batch`.
         """
-        for name, raw in zip(names, maps):
-            if name in self.masks:
-                resized = preprocessing.resize_map(raw, self.masks[name].shape)
-                self._maps[name] = resized if ignore_mask is None else ignore_mask.zero_out(resized)
+        self._maps |= {name: one for name, one in zip(names, maps) if name in self.masks}
 
     def metrics(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO over all images with a map, as JSON-able values.

@@ -9,10 +9,9 @@ from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REJECTION_REASONS
 from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.data.dataset import plural
-from augan.io.images import image_grid
+from augan.io.images import data_uri, image_grid
 from augan.io.layout import FIRST_IMAGES_SUFFIX, MANIFEST_FILE, REPORT_FILE, SUMMARY_FILE
 from augan.report.html.base import (
-    data_uri,
     page_header,
     scrollable,
     section,

@@ -11,9 +11,9 @@ from PIL import Image
 
 from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.evaluation.augmentation.result import AugmentationGain, format_points
+from augan.io.images import data_uri
 from augan.io.layout import PREVIEW_FILE, REPORT_FILE
 from augan.report.html.base import (
-    data_uri,
     page_header,
     scrollable,
     section,

@@ -1,7 +1,5 @@
 """Building blocks of the HTML reports, which are self-contained files in one style."""
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -9,14 +7,11 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-from PIL import Image
 
 from augan.bundle.bundle import current_versions
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write, clear_leftovers
 from augan.io.images import write_png
-
-JPEG_QUALITY = 90
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
@@ -162,17 +157,3 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
 def scrollable(body: str) -> str:
     """Wrap HTML, such as a wide table, so that it scrolls sideways on a narrow page."""
     return f'<div class="scrollable">{body}</div>'
-
-
-def data_uri(image: np.ndarray) -> str:
-    """Return an image `[H, W]` or `[H, W, 3]` of uint8 as a data URI, for use inside a page.
-
-    The encoding is the smaller of PNG and JPEG.
-    """
-    encoded = []
-    for kind in ("png", "jpeg"):
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, kind, quality=JPEG_QUALITY)  # PNG ignores the quality
-        encoded.append((stream.tell(), kind, stream.getvalue()))
-    _, kind, data = min(encoded)
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

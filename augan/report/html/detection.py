@@ -16,10 +16,9 @@ from augan.detect.result import DetectionResult
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLORS
 from augan.detect.visualization.top_samples import ScoredSample
-from augan.io.images import image_grid
+from augan.io.images import data_uri, image_grid
 from augan.io.layout import MOST_ANOMALOUS_FILE, REPORT_FILE
 from augan.report.html.base import (
-    data_uri,
     page_header,
     section,
     settings_section,

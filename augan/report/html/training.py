@@ -12,9 +12,9 @@ from PIL import Image
 
 from augan.bundle import Bundle, GeneratorFidelity, TrainingMetrics
 from augan.data.dataset import plural
+from augan.io.images import data_uri
 from augan.io.layout import METRICS_LOG_FILE, REPORT_FILE, RUN_SUMMARY_FILE, SAMPLES_FOLDER
 from augan.report.html.base import (
-    data_uri,
     page_header,
     scrollable,
     section,

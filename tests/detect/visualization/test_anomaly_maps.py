@@ -15,13 +15,8 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.detect.visualization.overlay import (
-    COLORS,
-    MAX_NAME_BYTES,
-    colors,
-    image_path,
-    render_overlay,
-)
+from augan.detect.visualization.overlay import COLORS, colors, render_overlay
+from augan.detect.visualization.renderer import MAX_NAME_BYTES, image_path
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
 from tests._helpers import with_method, write_images

@@ -1,0 +1,378 @@
+"""Samples of the user in memory: the kinds of images and rows that a predictor takes.
+
+Types are checked before anything is decoded or scored. A list is checked as a whole, an iterator
+item by item.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from augan.data.folders import find_images
+from augan.data.modalities.tables import as_frame, is_frame, is_table_file, read_table
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.validation import check_images
+from augan.exceptions import DataError
+from augan.io.images import convert_pil_image, decode_image, read_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXPECTED_IMAGES = (
+    "a path, the bytes of an image file, a PIL image or an array [H, W] or [H, W, C] was expected, "
+    "or an array [N, H, W, C], a list or an iterator of these"
+)
+EXPECTED_ROWS = (
+    "a DataFrame, an array [N, F] or the path of a table was expected, or one row as a Series, a "
+    "dict or an array [F], or a list or an iterator of these"
+)
+_CHANNELS = (1, 3, 4)  # gray, color, color with transparency
+_Bytes = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, eq=False)
+class UserImage:
+    """One image of the user, not decoded yet.
+
+    Attributes
+    ----------
+    name : str
+        Path as the user gave it, else the number of the image, counted from 0.
+    value : Path, bytes, PIL image or ndarray
+        The image.
+    pixel_type : str
+        Type of the pixels of the model: "uint8", "uint16" or "float32".
+    """
+
+    name: str
+    value: Any
+    pixel_type: str
+
+    def decode(self) -> np.ndarray:
+        """Return the image upright and without transparency, `[H, W, C]`, as `read_image` does.
+
+        Raises
+        ------
+        UnreadableImage
+            A file or bytes are no image.
+        DataError
+            An array has another shape or type.
+        """
+        if isinstance(self.value, Path):
+            return read_image(self.value)
+        if isinstance(self.value, _Bytes):
+            return decode_image(bytes(self.value), f"image {self.name}")
+        if isinstance(self.value, Image.Image):
+            return convert_pil_image(self.value, f"image {self.name}")
+        return as_images(self.value[None], self.pixel_type)[0]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the image in memory; 0 for a path."""
+        if isinstance(self.value, np.ndarray):
+            return self.value.nbytes
+        if isinstance(self.value, _Bytes):
+            return len(self.value)
+        if isinstance(self.value, Image.Image):
+            return self.value.width * self.value.height * len(self.value.getbands())
+        return 0
+
+    def copy(self) -> "UserImage":
+        """Return an image that stays the same if the user changes the array."""
+        value = self.value.copy() if isinstance(self.value, np.ndarray) else self.value
+        return UserImage(self.name, value, self.pixel_type)
+
+
+def as_images(pixels: np.ndarray, pixel_type: str) -> np.ndarray:
+    """Return images `[N, H, W]` or `[N, H, W, C]` in a type that a preprocessing takes.
+
+    Transparency is composited on white, and `as_pixel_type` converts integers.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        C is 1, 3 or 4.
+    pixel_type : str
+        Type of the pixels of the model.
+
+    Raises
+    ------
+    DataError
+        The array has another shape or type, or values that cannot be pixels.
+    """
+    if pixels.ndim == 4 and pixels.shape[-1] == 4 and pixels.dtype == np.uint8 and pixels.size:
+        opaque = [
+            convert_pil_image(Image.fromarray(image, "RGBA"), "the image") for image in pixels
+        ]
+        return np.stack(opaque)
+    return check_images(as_pixel_type(pixels, pixel_type))
+
+
+def as_pixel_type(pixels: Any, pixel_type: str) -> Any:
+    """Convert integers to the pixel type of the model, for example int64 to uint16.
+
+    A dark 16-bit image alone would otherwise count as an 8-bit image. Other values are returned
+    unchanged: uint8, uint16 and floats, integers outside of the pixel type, and everything if the
+    pixel type is "float32".
+
+    Parameters
+    ----------
+    pixels : array-like or DataFrame
+        Pixels of any shape.
+    pixel_type : str
+        Type of the pixels of the model.
+    """
+    array = np.asarray(pixels)
+    is_plain = array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16)
+    if not is_plain or pixel_type == "float32" or not array.size:
+        return pixels
+    info = np.iinfo(pixel_type)
+    fits = info.min <= array.min() and array.max() <= info.max
+    return (pixels if is_frame(pixels) else array).astype(pixel_type) if fits else pixels
+
+
+def iterate_images(images: Any, pixel_type: str) -> Iterator[UserImage]:
+    """Return an iterator over the images of the user.
+
+    The argument is checked by this call; the items of an iterator are checked when they are read.
+
+    Parameters
+    ----------
+    images : path, bytes, PIL image, array, or an iterable of these
+        A path of a folder gives all images below it, named relative to the folder. An array `[H,
+        W]` or `[H, W, C]` with C 1, 3 or 4 is one image; other arrays are `[N, H, W]` or `[N, H, W,
+        C]`.
+    pixel_type : str
+        Type of the pixels of the model.
+
+    Raises
+    ------
+    DataError
+        The type or shape of the argument, or of an item, is none of these, or there is no image.
+    """
+    if isinstance(images, str | os.PathLike) and os.path.isdir(images):
+        root = Path(images)
+        names = find_images(root)
+        if not names:
+            raise DataError(
+                f"there is no image below {root}; expected PNG, JPEG, BMP, TIFF or WebP"
+            )
+        return (UserImage(name, root / name, pixel_type) for name in names)
+    if _is_single(images):
+        return iter([_as_image(images, 0, pixel_type)])
+    if _is_array(images):
+        array = _as_array(images)
+        if array.dtype != object:
+            return _iterate_array(array, pixel_type)
+        images = list(array)
+    if is_frame(images) or isinstance(images, Mapping | set | frozenset):
+        raise DataError(
+            f"got {_describe(images)}, but the model is one of images: {EXPECTED_IMAGES}"
+        )
+    if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
+        raise DataError(f"got {_describe(images)} in place of images: {EXPECTED_IMAGES}")
+    if isinstance(images, list | tuple):
+        if not images:
+            raise DataError("the list of images is empty; give at least one image")
+        checked = [_as_image(image, number, pixel_type) for number, image in enumerate(images)]
+        return iter(checked)
+    return (_as_image(image, number, pixel_type) for number, image in enumerate(images))
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is an array of NumPy, or of a library that converts to NumPy."""
+    if isinstance(value, str | _Bytes | Image.Image | list | tuple) or is_frame(value):
+        return False
+    return isinstance(value, np.ndarray) or hasattr(value, "__array__")
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """Return an array of any library as one of NumPy; DataError if it cannot be converted."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # such as PyTorch's of another device
+        raise DataError(
+            f"{_describe(value)} cannot be converted to NumPy ({error}); give numpy.asarray(...)"
+        ) from error
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value is one image that is not an array: a path, bytes, or a PIL image."""
+    return isinstance(value, str | os.PathLike | _Bytes | Image.Image)
+
+
+def _as_image(value: Any, number: int, pixel_type: str) -> UserImage:
+    """Return one item of the user as an image; DataError unless it is one."""
+    if isinstance(value, str | os.PathLike):
+        path = Path(os.fsdecode(value))
+        if is_table_file(path):
+            raise DataError(
+                f"{path} is a table, but the model was trained on images; give images, or load the "
+                "detector of a table"
+            )
+        return UserImage(os.fsdecode(value), path, pixel_type)
+    if isinstance(value, _Bytes | Image.Image):
+        return UserImage(str(number), value, pixel_type)
+    if not _is_array(value):
+        raise DataError(f"image {number} is {_describe(value)}: {EXPECTED_IMAGES}")
+    array = _as_array(value)
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[-1] in _CHANNELS):
+        raise DataError(
+            f"image {number} is an array {list(array.shape)}, but one image is [H, W] or [H, W, C] "
+            f"with C 1, 3 or 4{_shape_hint(array)}"
+        )
+    _check_number_type(array)
+    return UserImage(str(number), array, pixel_type)
+
+
+def _shape_hint(array: np.ndarray) -> str:
+    """Return the remedy for one image of a wrong shape, as the end of an error message."""
+    if array.ndim == 3 and array.shape[0] in _CHANNELS:
+        return "; channels come last: use x.transpose(1, 2, 0)"
+    if array.ndim == 4:
+        return "; give the arrays of several images one after the other, or joined as one array"
+    return "; reshape it"
+
+
+def _check_number_type(array: np.ndarray) -> None:
+    """Raise DataError if an array holds other values than numbers and booleans."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"images must be uint8, uint16 or floating point, but the array is {array.dtype}; "
+            "convert it"
+        )
+
+
+def _iterate_array(array: np.ndarray, pixel_type: str) -> Iterator[UserImage]:
+    """Return an iterator over the images of one array, which is converted at once."""
+    _check_number_type(array)
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in _CHANNELS):
+        array = array[None]
+    images = as_images(array, pixel_type)
+    return (UserImage(str(row), image, pixel_type) for row, image in enumerate(images))
+
+
+def _describe(value: Any) -> str:
+    """Return the type of a value of the user with its article, for messages."""
+    if value is None:
+        return "None"
+    if is_frame(value):
+        return "a table"
+    if hasattr(value, "toarray"):
+        return "a sparse matrix"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def iterate_rows(
+    rows: Any, preprocessing: TabularPreprocessing, chunk_size: int
+) -> Iterator["pd.DataFrame"]:
+    """Return an iterator over the rows of the user, as tables of at most `chunk_size` rows.
+
+    The argument is checked by this call; the items of an iterator are checked when they are read.
+
+    Parameters
+    ----------
+    rows : path, DataFrame, Series, mapping, array, or an iterable of these
+        A Series, a mapping of column to value and an array `[F]` are one row. Arrays `[N, F]` have
+        the columns of the training table, in order.
+    preprocessing : TabularPreprocessing
+    chunk_size : int
+
+    Raises
+    ------
+    DataError
+        The type or shape of the argument, or of an item, is none of these, a column is missing, or
+        there is no row.
+    """
+    if isinstance(rows, str | os.PathLike):
+        path = Path(os.fsdecode(rows))
+        if not is_table_file(path):
+            raise DataError(
+                f"{path} is not a table, but the model was trained on one; give a .csv, .tsv or "
+                ".parquet file, or load the detector of images"
+            )
+        frame = read_table(path, preprocessing.text_columns)
+        return _slices(_checked(frame, preprocessing), chunk_size)
+    if is_frame(rows) or _is_row(rows) or _is_array(rows):
+        return _slices(_as_rows(rows, preprocessing), chunk_size)
+    if isinstance(rows, _Bytes | Image.Image | set | frozenset) or not isinstance(rows, Iterable):
+        raise DataError(
+            f"got {_describe(rows)}, but the model is one of rows of a table: {EXPECTED_ROWS}"
+        )
+    if isinstance(rows, list | tuple):
+        if not rows:
+            raise DataError("the list of rows is empty; give at least one row")
+        if all(np.isscalar(value) for value in rows):  # one row as a plain list
+            return _slices(_as_rows(np.asarray(rows), preprocessing), chunk_size)
+        rows = iter([_as_rows(row, preprocessing) for row in rows])
+    return _joined((_as_rows(row, preprocessing) for row in rows), chunk_size)
+
+
+def _is_row(value: Any) -> bool:
+    """Whether a value is one row with named columns: a Series of pandas, or a mapping."""
+    return isinstance(value, Mapping) or (
+        type(value).__name__ == "Series" and hasattr(value, "iloc")
+    )
+
+
+def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
+    """Return one or several rows of the user as a table with the columns of the training table.
+
+    Raises
+    ------
+    DataError
+        The value is no row or table, or lacks a column.
+    """
+    import pandas as pd
+
+    if is_frame(value):
+        if not len(value):
+            raise DataError("the table has no rows; give at least one")
+        return _checked(as_frame(value), preprocessing)
+    if _is_row(value):
+        return _checked(as_frame(pd.DataFrame([dict(value)])), preprocessing)
+    is_list = isinstance(value, list | tuple) and all(np.isscalar(one) for one in value)
+    if not (is_list or _is_array(value)):
+        raise DataError(f"a row is {_describe(value)}: {EXPECTED_ROWS}")
+    array = _as_array(value)
+    names = [column.name for column in preprocessing.columns]
+    if array.ndim not in (1, 2) or array.shape[-1] != len(names):
+        raise DataError(
+            f"rows of an array must have the {len(names)} columns of the training table "
+            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}), but the array is "
+            f"{list(array.shape)}; give a DataFrame with named columns, or all columns in order"
+        )
+    frame = pd.DataFrame(np.atleast_2d(array), columns=names)
+    return _checked(as_frame(frame), preprocessing)
+
+
+def _checked(frame: "pd.DataFrame", preprocessing: TabularPreprocessing) -> "pd.DataFrame":
+    """Return a table; DataError if it lacks a column of the training table."""
+    preprocessing.prepare_rows(frame[:1])  # raises an error if a column is missing
+    return frame
+
+
+def _slices(frame: "pd.DataFrame", chunk_size: int) -> Iterator["pd.DataFrame"]:
+    """Return an iterator over a table in parts of at most `chunk_size` rows."""
+    starts = range(0, len(frame), chunk_size)
+    return (frame.iloc[start : start + chunk_size] for start in starts)
+
+
+def _joined(frames: Iterator["pd.DataFrame"], chunk_size: int) -> Iterator["pd.DataFrame"]:
+    """Join small tables to parts of about `chunk_size` rows, and cut large ones."""
+    import pandas as pd
+
+    waiting: list[pd.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= chunk_size:
+            yield from _slices(pd.concat(waiting, ignore_index=True), chunk_size)
+            waiting = []
+    if waiting:
+        yield from _slices(pd.concat(waiting, ignore_index=True), chunk_size)
