@@ -1,6 +1,7 @@
 """Anomaly detection on files: in one call, or in shards that are merged."""
 
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
@@ -16,7 +17,7 @@ from augan.parallel.executor import open_executor
 from augan.parallel.sharding import Shard, ShardSet, shard_folder
 from augan.progress import Progress
 
-_OPTIONS = ("images", "far", "fdr", "method", "save_maps", "ignore_mask")
+_OPTIONS = tuple(field.name for field in fields(DetectionRequest))
 
 
 def detect_folder(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.bundle import Bundle, load_bundle
+from augan.data.dataset import SampleType, plural
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.detect.conformal.calibration import Calibration
@@ -337,7 +338,7 @@ class Predictor:
         for chunk in chunks:
             loaders = ((image.name, image.decode) for image in chunk)
             batch = prepare_images(loaders, preprocessing, self.ignore_mask)
-            _require_all(batch, "images", "leave them out, or score the folder with augan detect")
+            _require_all(batch, "image", "leave them out, or score the folder with augan detect")
             yield batch, chunk
             is_empty = False
         if is_empty:
@@ -351,7 +352,7 @@ class Predictor:
         for frame in frames:
             names = [str(start + row) for row in range(len(frame))]
             batch = prepare_rows(frame, names, preprocessing)
-            _require_all(batch, "rows", "correct or remove them")
+            _require_all(batch, "row", "correct or remove them")
             yield batch, ()
             start += len(frame)
         if not start:
@@ -416,11 +417,11 @@ def _chunks(images: Iterator[UserImage], size: int) -> Iterator[list[UserImage]]
         yield chunk
 
 
-def _require_all(batch: SampleBatch, samples: str, remedy: str) -> None:
+def _require_all(batch: SampleBatch, sample_type: SampleType, remedy: str) -> None:
     """Raise DataError, which names the first, if samples of a batch cannot be used."""
     if batch.failures:
         (name, reason), count = next(iter(batch.failures.items())), len(batch.failures)
         raise DataError(
-            f"{count} of {count + len(batch.names)} {samples} cannot be used ({name}: {reason}); "
-            f"{remedy}"
+            f"{count} of {count + len(batch.names)} {plural(sample_type)} cannot be used "
+            f"({sample_type} {name}: {reason}); {remedy}"
         )

@@ -35,6 +35,7 @@ from augan.detect.methods.auto import Auto, PatchAuto
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import DiscriminatorFeatures
 from augan.detect.methods.tiles import PatchFeatures
+from augan.detect.predictor import Predictor
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError
 from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
@@ -409,8 +410,12 @@ def test_a_missing_package_is_named_with_its_extra(
 def test_a_graph_that_says_something_else_is_refused_and_not_kept(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Detector.score
-    monkeypatch.setattr(Detector, "score", lambda *a, **k: own(*a, **k) + 0.5)
+    own = Predictor.score_batch
+    monkeypatch.setattr(
+        Predictor,
+        "score_batch",
+        lambda *a, **k: replace(scored := own(*a, **k), components=scored.components + 0.5),
+    )
     done = export(run, "--part", "detector", "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
     assert done.output.splitlines()[-1].startswith("refused: the scores of the graph differ from")
