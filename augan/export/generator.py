@@ -34,7 +34,7 @@ def generator_graph(
         Float32 inputs "noise" and, for a conditional generator, "classes".
     """
     network = restore_network(sampler.bundle, "generator")
-    preprocessing: Any = sampler.preprocessing
+    preprocessing = sampler.preprocessing.require_images()
 
     def generate(*inputs: Tensor) -> dict[str, Tensor]:
         images = network(list(inputs) if sampler.conditional else inputs[0], training=False)
@@ -55,7 +55,7 @@ def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
     shape of the images, and the crop that removes letterbox borders if all training images had one
     size.
     """
-    preprocessing: Any = sampler.preprocessing
+    preprocessing = sampler.preprocessing.require_images()
     noise = {
         "dtype": "float32",
         "shape": ["N", sampler.latent_dim],
