@@ -4,23 +4,18 @@
 is not a pickle, and Keras deserializes nothing. `augan.gan` builds each network from its spec, and
 `assign_weights` compares names and shapes before it sets a value.
 
-Layout of format version 2
---------------------------
-- `manifest.json`: format, format version, versions of the packages that wrote it, time of
-  writing, and size and SHA-256 of every other member.
-- `config.json`, `data.json`, `preprocessing.json`, `metrics.json`: always present.
-- `detector.json`: present if a detector was fitted.
-- `networks/<name>.json` and `networks/<name>.safetensors`: one pair for each network.
-- `tables/<name>.npz`: named groups of numeric arrays.
+The modules, from the file to the values:
 
-A SHA-256 shows that a file is complete. It does not show who made the file.
+- `archive`: the zip, read as untrusted input.
+- `io`: saving, loading and inspection of files; the manifest with sizes and hashes.
+- `members`: the members of the file, as parts of a bundle.
+- `serialization`: JSON, npz and safetensors, decoded strictly.
+- `sections`: the typed sections, and all validation of their values.
+- `bundle`: the bundle, which checks that the sections fit each other.
+- `weights`, `reference`: networks of a bundle; a bundle in another process.
 
-Policy on format versions
--------------------------
-augan writes and reads one version, `FORMAT_VERSION`; a bundle of another version is refused with a
-message that says what to do. A new network, a new table or a new key in a JSON member keeps the
-version: earlier readers ignore the addition. The version rises when a new kind of member appears
-(earlier readers refuse unknown member names) or when a key gets another name or meaning.
+`docs/reference/bundle-format.md` describes the members, the sections and the policy on format
+versions.
 """
 
 from augan.bundle.bundle import Bundle, bundle_errors, current_versions

@@ -17,6 +17,7 @@ from augan.bundle.bundle import Bundle, current_versions
 from augan.bundle.members import (
     FORMAT,
     FORMAT_VERSION,
+    SECTIONS,
     check_members,
     content_hash,
     decode_members,
@@ -338,7 +339,7 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         name: {"spec": net.spec.to_dict(), "parameters": net.parameters, "arrays": len(net.weights)}
         for name, net in bundle.networks.items()
     }
-    sections = {name: getattr(bundle, name) for name in ("splits", "latents", "detector")}
+    sections = {name: getattr(bundle, name) for name in SECTIONS}
     arrays = {name: _describe_arrays(section) for name, section in sections.items() if section}
     return {
         "path": str(bundle.path),

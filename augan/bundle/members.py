@@ -22,7 +22,7 @@ from augan.bundle.sections import (
     Latents,
     Network,
     NetworkSpec,
-    SectionT,
+    Section,
     Splits,
     build_section,
     describe_error,
@@ -35,10 +35,16 @@ from augan.io.hashing import sha256_bytes, sha256_json
 
 FORMAT = "augan-bundle"
 FORMAT_VERSION = 2
-REQUIRED = ("config", "data", "preprocessing", "metrics")
-_OPTIONAL = ("splits", "latents", "detector")
+SECTIONS: dict[str, type[Section]] = {
+    "data": DatasetInfo,
+    "metrics": BundleMetrics,
+    "splits": Splits,
+    "latents": Latents,
+    "detector": DetectorSection,
+}
+_REQUIRED = ("config", "data", "preprocessing", "metrics")
 _MEMBER = re.compile(
-    rf"(?:{'|'.join(REQUIRED)})\.json|(?P<section>{'|'.join(_OPTIONAL)})\.(?:json|npz)"
+    rf"(?:config|preprocessing)\.json|(?P<section>{'|'.join(SECTIONS)})\.(?:json|npz)"
     rf"|networks/(?P<network>{NETWORK_NAME.pattern})\.(?:json|safetensors)"
 )
 
@@ -61,7 +67,7 @@ def encode_members(bundle: Bundle) -> dict[str, bytes]:
         "preprocessing": bundle.preprocessing.to_dict(),
     }
     members = {}
-    for name in ("data", "metrics", *_OPTIONAL):
+    for name in SECTIONS:
         section = getattr(bundle, name)
         if section is not None:
             documents[name], arrays = split_arrays(section)
@@ -95,7 +101,7 @@ def check_members(names: Iterable[str], where: str) -> None:
     for name in sorted(present):
         if not _MEMBER.fullmatch(name):
             raise BundleError(f"{where} has the unknown member {name!r}; {REPLACE_HINT}")
-    needed = {f"{name}.json" for name in (*REQUIRED, *_names_of("section", present))}
+    needed = {f"{name}.json" for name in (*_REQUIRED, *_names_of("section", present))}
     for network in _names_of("network", present):
         needed |= {f"networks/{network}.json", f"networks/{network}.safetensors"}
     if missing := sorted(needed - present):
@@ -103,7 +109,7 @@ def check_members(names: Iterable[str], where: str) -> None:
 
 
 def _names_of(kind: str, members: Iterable[str]) -> list[str]:
-    """Return the sorted names of all networks, or all optional sections, among member names.
+    """Return the sorted names of all networks, or of all sections, among the names of members.
 
     `kind` is "network" or "section".
     """
@@ -141,16 +147,13 @@ def decode_members(
     def document(name: str) -> dict[str, Any]:
         return serialization.decode_json(read(f"{name}.json"), f"{where}: member {name}.json")
 
-    def section(kind: type[SectionT], name: str) -> SectionT:
+    def section(name: str) -> Section:
         member, arrays = f"{name}.npz", {}
         if member in present:
             arrays = serialization.decode_table(read(member), f"{where}: member {member}")
         values = document(name)
         with _located(where):
-            return build_section(kind, name, values, arrays)
-
-    def optional(kind: type[SectionT], name: str) -> SectionT | None:
-        return section(kind, name) if f"{name}.json" in present else None
+            return build_section(SECTIONS[name], name, values, arrays)
 
     networks = {}
     for name in _names_of("network", present):
@@ -158,23 +161,19 @@ def decode_members(
         weights = serialization.decode_weights(read(member), f"{where}: member {member}")
         spec = document(f"networks/{name}")
         with _located(where):
-            networks[name] = Network(build_section(NetworkSpec, name, spec, {}), weights)
+            networks[name] = Network(
+                build_section(NetworkSpec, f"networks/{name}", spec, {}), weights
+            )
     config, preprocessing = document("config"), document("preprocessing")
-    data, metrics = section(DatasetInfo, "data"), section(BundleMetrics, "metrics")
-    splits, latents = optional(Splits, "splits"), optional(Latents, "latents")
-    detector = optional(DetectorSection, "detector")
+    sections: dict[str, Any] = {name: section(name) for name in _names_of("section", present)}
     with _located(where):
         return Bundle(
             config=_decode_config(config),
-            data=data,
             preprocessing=restore_preprocessing(preprocessing),
             networks=networks,
-            splits=splits,
-            latents=latents,
-            detector=detector,
-            metrics=metrics,
             created=created,
             versions=versions,
+            **sections,
         )
 
 

@@ -3,8 +3,9 @@
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ from augan.bundle import (
     TrainingMetrics,
     serialization,
 )
-from augan.bundle.members import decode_members, encode_members
+from augan.bundle.members import SECTIONS, decode_members, encode_members
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import BundleError
@@ -410,3 +411,21 @@ def test_constructors_validate_as_the_decoder_does() -> None:
     for wrong in ({"splits": bundle.latents}, {"preprocessing": {}}, {"versions": {"augan": 1}}):
         with pytest.raises(ValidationError):
             replace(bundle, **wrong)
+
+
+@pytest.mark.parametrize("kind", [*SECTIONS.values(), NetworkSpec], ids=lambda kind: kind.__name__)
+def test_the_page_on_the_format_names_every_value(kind: type) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/bundle-format.md").read_text("utf-8")
+    assert f"(`{kind.__name__}`)" in page
+
+    def names(annotation: Any) -> Iterator[str]:
+        for part in (annotation, *get_args(annotation)):
+            if is_dataclass(part):
+                for name, hint in get_type_hints(part).items():
+                    yield name
+                    yield from names(hint)
+            elif part is not annotation:
+                yield from names(part)
+
+    for name in {*names(kind)}:
+        assert f"`{name}" in page, name
