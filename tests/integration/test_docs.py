@@ -88,7 +88,9 @@ def test_settings_named_in_pages_exist() -> None:
     sections = "|".join(name for name, part in Config() if hasattr(part, "__dict__"))
     for page in PAGES:
         for key in re.findall(rf"`((?:{sections})\.\w+)(?:=[^`]*)?`", page.read_text("utf-8")):
-            assert key in known or key.split(".")[1] in ("augan", "html", "jsonl"), key
+            assert key in known or key.split(".")[1] in ("augan", "html", "json", "jsonl", "npz"), (
+                key
+            )
 
 
 @pytest.fixture(scope="module")
