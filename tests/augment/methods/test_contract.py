@@ -17,7 +17,6 @@ from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
 from augan.augment.training_reference import TrainingReference, load_training_reference
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
-from augan.data.modalities.registry import restore_preprocessing, sample_type_of
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan_cli.main import app
 from tests._docs import ROOT, blocks
@@ -77,7 +76,7 @@ def bundle(request: pytest.FixtureRequest, images_bundle: Bundle, rows_bundle: B
 @pytest.fixture(params=METHODS)
 def name(request: pytest.FixtureRequest, bundle: Bundle) -> str:
     """Name of a method that generates samples of the bundle's type."""
-    sample_type = sample_type_of(bundle.preprocessing)
+    sample_type = bundle.preprocessing.sample_type
     if sample_type not in AUGMENTATION_METHODS.get(request.param).sample_types:
         with pytest.raises(ConfigError, match="only"):
             AugmentJob.resolve(bundle, AugmentRequest(CLASS, 1, method=request.param))
@@ -86,7 +85,7 @@ def name(request: pytest.FixtureRequest, bundle: Bundle) -> str:
 
 
 def reference_of(bundle: Bundle) -> TrainingReference:
-    preprocessing = restore_preprocessing(bundle.preprocessing)
+    preprocessing = bundle.preprocessing
     reference, _ = load_training_reference(bundle, preprocessing, None)
     assert reference is not None
     return reference
@@ -125,7 +124,7 @@ class TestCandidates:
     def test_samples_have_the_prepared_form(
         self, name: str, bundle: Bundle, reference: TrainingReference | None
     ) -> None:
-        preprocessing = restore_preprocessing(bundle.preprocessing)
+        preprocessing = bundle.preprocessing
         candidates = build(name, bundle, reference).generate(CLASS, 0, seed=0)
         prepared = reference_of(bundle).samples[:1]
         assert candidates.samples.shape == (CHUNK_SIZE, *preprocessing.sample_shape)

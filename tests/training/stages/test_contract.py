@@ -203,7 +203,7 @@ def test_the_worked_example_passes_and_trains(tmp_path):
             from_arrays(np.repeat(PIXELS, 3, axis=0)),
             out=tmp_path / "run",
         )
-        assert set(bundle.metrics["steps"]) == {name, "gan"}
+        assert set(bundle.metrics.steps) == {name, "gan"}
         assert name in bundle.networks
         page = write_training_page(bundle).read_text(encoding="utf-8")
         assert STAGES.get(name).description in page
