@@ -539,6 +539,19 @@ def test_unsaveable_content(saved: Path, changes: dict[str, Any], words: str) ->
     assert saved.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"a": float("inf")}, r"x\['a'\] is inf"),
+        ({"a": [Path("x")]}, r"x\['a'\]\[0\] is a .*Path, expected JSON"),
+        ({"a": {0: 1}}, "has the key 0, expected text"),
+    ],
+)
+def test_values_that_are_no_json_are_refused(value: dict[str, Any], words: str) -> None:
+    with pytest.raises(BundleError, match=words):
+        serialization.encode_json(value, "x")
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt("stopped")])
 def test_failed_save_leaves_the_old_file(
