@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
 
 from augan.exceptions import DataError
 
@@ -234,9 +233,11 @@ def _fit_quantiles(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, 
     generator's tanh. On synthetic tables with such columns, generated tables then kept less than
     half of the rank correlation (`docs/research-log.md`, tables).
     """
+    from scipy.special import ndtri  # loading a bundle does not need SciPy, which takes a second
+
     fractions = np.linspace(0, 1, min(MAX_QUANTILES, len(values)))
     min_fraction = 0.5 / len(values)
-    normal = norm.ppf(np.clip(fractions, min_fraction, 1 - min_fraction))
+    normal = ndtri(np.clip(fractions, min_fraction, 1 - min_fraction))  # quantiles of the normal
     quantiles, inverse = np.unique(np.quantile(values, fractions), return_inverse=True)
     # Several quantiles of one value get the mean of their positions.
     positions = np.bincount(inverse, normal / normal[-1]) / np.bincount(inverse)

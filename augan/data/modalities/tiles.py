@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, overload
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from augan.data.dataset import Dataset, Modality
 from augan.data.modalities.base import PreparedSamples, RowsOf, TrainingDefaults, TrainingSamples
@@ -162,6 +161,8 @@ class TiledPreprocessing(ImagePreprocessing):
 
         The surroundings are a Gaussian average over 16 pixels of all channels.
         """
+        from scipy.ndimage import gaussian_filter  # loading a bundle does not need SciPy
+
         values = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
         surroundings = gaussian_filter(
             values.mean(axis=-1, keepdims=True), (SURROUNDINGS_SIGMA,) * 2 + (0,)
