@@ -280,12 +280,18 @@ def check_dtype_support(dtype: str) -> None:
 
     `dtype` is "float32", which is always supported, or "bfloat16".
     """
-    if dtype == "float32" or _GPU_DEVICE.exists() or _BFLOAT16_FLAGS & _cpu_flags():
+    if dtype in ("float32", native_dtype()):
         return
     raise ConfigError(
         "training.dtype=bfloat16 requires a GPU or a CPU that multiplies bfloat16, and "
         "/proc/cpuinfo has none of the flags avx512_bf16, amx_bf16 and bf16; leave --dtype out"
     )
+
+
+def native_dtype() -> str:
+    """Return "bfloat16" if the machine has a GPU or a CPU that multiplies it, else "float32"."""
+    is_native = _GPU_DEVICE.exists() or _BFLOAT16_FLAGS & _cpu_flags()
+    return "bfloat16" if is_native else "float32"
 
 
 def _cpu_flags() -> set[str]:

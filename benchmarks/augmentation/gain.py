@@ -52,6 +52,7 @@ from augan.exceptions import AuganError, DataError
 from augan.io.hashing import sha256_array
 from augan.metrics.statistics import BootstrapComparison
 from augan.seeding import child_rng
+from augan.training.defaults import native_dtype
 from benchmarks.augmentation import gain_null_controls
 from benchmarks.common.harness import (
     RESULTS,
@@ -71,7 +72,7 @@ PROTOCOLS = {
     "imbalanced": SubsetSpec(labels_per_class=300, rare={"2": 20, "4": 20, "8": 20}),
     "few-labels": SubsetSpec(labels_per_class=20, rest_unlabeled=True, max_unlabeled=10_000),
 }
-VERSION = 2  # of the protocols; version 2 added correct predictions to the rows
+VERSION = 3  # of the protocols: 2 added correct predictions, 3 has smaller batches
 NUM_DEV_IMAGES = 2000
 FIRST_REPEAT = {"dev": 100, "test": 0}  # the splits share no repeat
 SECONDS = {GAN: 600.0}  # expected seconds of a row
@@ -142,7 +143,7 @@ def make_classifier(name: str, normalize: Callable, steps: int | None) -> Classi
     if name == "cnn":
         from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
-        return CnnClassifier(normalize, steps=steps or STEPS)
+        return CnnClassifier(normalize, steps=steps or STEPS, dtype=native_dtype())
     return {"logistic": logistic, "forest": forest}[name](normalize)
 
 
@@ -407,6 +408,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     controls.add_argument(
         "--runs", type=int, default=gain_null_controls.NUM_RUNS, help="of each control"
     )
+    controls.add_argument("--classifier", choices=("logistic", "cnn"), default="logistic")
     controls.add_argument("--json", type=Path, required=True, metavar="FILE")
     controls.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     controls.set_defaults(run=gain_null_controls.run_controls)

@@ -1,8 +1,9 @@
 """Null controls of the gain benchmark: the rate of claimed gains where there is none, on digits.
 
-Each run has its own test digits and 5 repeats. The classifier is logistic regression, and the only
-baseline is oversampling with classic augmentation, which makes claims easiest. In three controls
-synthetic images cannot help and a claim is false; it may occur in 2.5 % of the runs.
+Each run has its own test digits and 5 repeats. The classifier is logistic regression, or the
+network of `augan evaluate augmentation` with `--classifier cnn`. The only baseline is oversampling
+with classic augmentation, which makes claims easiest. In three controls synthetic images cannot
+help and a claim is false; it may occur in 2.5 % of the runs.
 
 - `shuffled`: the labels of the subset and of the synthetic images are permuted at random;
 - `noise`: the synthetic images are noise;
@@ -35,8 +36,10 @@ from augan.evaluation.augmentation.subsets import (
     sample_subset,
 )
 from augan.evaluation.augmentation.synthetic import GanArm
+from augan.evaluation.augmentation.training_set import Classifier
 from augan.metrics.statistics import BootstrapComparison, PairedComparison
 from augan.seeding import child_rng
+from augan.training.defaults import native_dtype
 from benchmarks.common.harness import Results, Row, Task, digest, run, write_json
 
 NAME = "lift-controls"  # the name of the first measurement, kept in rows, files and seeds
@@ -129,7 +132,21 @@ def generators(
     }
 
 
-def run_once(control: str, number: int) -> PairedComparison:
+def _scale(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / 127.5 - 1
+
+
+@functools.cache
+def make_classifier(name: str) -> Classifier:
+    """Return the classifier "logistic" or "cnn"."""
+    if name == "logistic":
+        return logistic(_scale)
+    from augan.evaluation.augmentation.cnn import CnnClassifier
+
+    return CnnClassifier(_scale, dtype=native_dtype())
+
+
+def run_once(control: str, number: int, classifier: str = "logistic") -> PairedComparison:
     """Return the comparison of the GAN arm with the baseline in one run of a control."""
     rng = child_rng(0, NAME, control, number)
     images, labels = (part[NUM_GAN_DIGITS:] for part in all_digits())
@@ -141,7 +158,7 @@ def run_once(control: str, number: int) -> PairedComparison:
         return AppendingSampler(generators(rng, _unused_digits(pool, subset))[control])
 
     evaluator = ArmEvaluator(
-        logistic(lambda x: x.astype(np.float32) / 127.5 - 1),
+        make_classifier(classifier),
         "shift",
         GanArm(control, make_sampler),
         images[test],
@@ -163,11 +180,9 @@ def _unused_digits(pool: LabelPool, subset: LabelSubset) -> tuple[np.ndarray, np
     return pool.images[rows], pool.labels[rows]
 
 
-def measure(control: str, first_run: int) -> Row:
+def measure(control: str, runs: range, classifier: str) -> Row:
     """Return the number of claimed gains in a block of runs, and the mean difference."""
-    comparisons = [
-        run_once(control, number) for number in range(first_run, first_run + RUNS_PER_TASK)
-    ]
+    comparisons = [run_once(control, number, classifier) for number in runs]
     return {
         "claims": sum(comparison.is_significant for comparison in comparisons),
         "mean_lift": float(np.mean([c.interval.value for c in comparisons])),
@@ -176,19 +191,24 @@ def measure(control: str, first_run: int) -> Row:
     }
 
 
-def tasks(num_runs: int) -> list[Task]:
+def tasks(num_runs: int, classifier: str) -> list[Task]:
     """Return a task for each control and block of runs."""
-    settings = digest(
-        [
-            SPEC.labels_per_class,
-            dict(SPEC.rare),
-            NUM_TEST,
-            NUM_SYNTHETIC_PER_CLASS,
-            GAN_STEPS,
-            NUM_REPEATS,
-            BASELINE,
-        ]
-    )
+    settings: list[Any] = [
+        SPEC.labels_per_class,
+        dict(SPEC.rare),
+        NUM_TEST,
+        NUM_SYNTHETIC_PER_CLASS,
+        GAN_STEPS,
+        NUM_REPEATS,
+        BASELINE,
+    ]
+    key: Row = {}
+    if classifier == "cnn":
+        from augan.evaluation.augmentation.cnn import BATCH_SIZE, STEPS
+
+        settings += [STEPS, BATCH_SIZE, native_dtype()]
+        key = {"classifier": classifier}
+    block = min(RUNS_PER_TASK, num_runs)
     return [
         Task(
             {
@@ -196,21 +216,24 @@ def tasks(num_runs: int) -> list[Task]:
                 "data": "digits",
                 "method": control,
                 "first_run": first_run,
-                "block": RUNS_PER_TASK,
+                "block": block,
                 "augan": augan.__version__,
-                "settings": settings,
+                "settings": digest(settings),
+                **key,
             },
-            partial(measure, control, first_run),
+            partial(measure, control, range(first_run, first_run + block), classifier),
             20.0,
         )
         for control in CONTROLS
-        for first_run in range(0, num_runs, RUNS_PER_TASK)
+        for first_run in range(0, num_runs, block)
     ]
 
 
 def run_controls(arguments: argparse.Namespace) -> None:
     """Run the controls and print the number of claimed gains."""
-    rows = run(tasks(arguments.runs), Results(arguments.results / f"{NAME}.jsonl"))
+    suffix = "" if arguments.classifier == "logistic" else f"-{arguments.classifier}"
+    file = arguments.results / f"{NAME}{suffix}.jsonl"
+    rows = run(tasks(arguments.runs, arguments.classifier), Results(file))
     summary = {}
     for control in CONTROLS:
         of_control = [row for row in rows if row["method"] == control]

@@ -34,6 +34,7 @@ from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_json
 from augan.io.layout import EVALUATION_FILE, PREVIEW_FILE, RUNS_FOLDER
 from augan.progress import ExperimentProgress
+from augan.training.defaults import native_dtype
 
 RECOMMENDED_REPEATS = 5  # fewer repeats give a warning
 MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
@@ -178,7 +179,7 @@ def _classifier(protocol: EvaluationProtocol, data: EvaluationData) -> Classifie
         # The other classifiers work without TensorFlow.
         from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
-        return CnnClassifier(data.scale, steps=protocol.steps or STEPS)
+        return CnnClassifier(data.scale, steps=protocol.steps or STEPS, dtype=native_dtype())
     return {"logistic": logistic, "forest": forest}[protocol.classifier](data.scale)
 
 
@@ -202,6 +203,7 @@ def _settings(experiment: GainExperiment, protocol: EvaluationProtocol) -> dict[
         "synthetic_fraction": evaluator.gan_arm.synthetic_fraction,
         "base": evaluator.gan_arm.base,
         "gan_steps": protocol.gan_steps,
+        "dtype": native_dtype(),
         "config": None if config is None else config.to_dict(),
         "candidates": [arm.name for arm in experiment.candidates],
         "seed": protocol.seed,

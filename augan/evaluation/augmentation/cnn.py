@@ -2,10 +2,13 @@
 
 Every arm (way to make a training set) trains the network for the same number of steps on equally
 large batches. Batches are sampled and augmented in advance. Augmentation costs as much as training,
-so each augmented image is used `ECHO_FACTOR` times (data echoing).
+so each augmented image is used `ECHO_FACTOR` times (data echoing), and arms that sample the same
+images share the augmented copies. Tracing the network costs as much as 50 steps, so all arms of an
+evaluation train in the same graph.
 
 References
 ----------
+Kingma, Ba (2015), Adam: a method for stochastic optimization.
 Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin,
 Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning with consistency and
 confidence. Choi, Passos, Shallue, Dahl (2019), Faster neural network training with data echoing.
@@ -25,17 +28,21 @@ from augan.evaluation.augmentation.training_set import (
 )
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.classifier import cnn_classifier
+from augan.gan.networks.registry import build_network, network_spec
+from augan.io.hashing import sha256_array
 from augan.seeding import child_rng, child_seed
 
 STEPS = 1500  # training steps by default
-_BATCH_SIZE = 64
+BATCH_SIZE = 32
 WIDTH = 24  # channels of the first block by default
 _LEARNING_RATE = 1e-3
+_BETAS = (0.9, 0.999)  # decay of the moments of Adam
+_EPSILON = 1e-7
 ECHO_FACTOR = 4  # uses of each augmented image
 FIXMATCH_THRESHOLD = 0.95  # minimum probability of a pseudo-label
 _STEPS_PER_CALL = 25  # training steps in one call of the graph
 _CHUNK_SIZE = 1024  # images that are scaled to float32 at once
+_MAX_KEPT_BYTES = 2**28  # augmented copies that are kept for further arms
 
 
 class CnnClassifier:
@@ -51,6 +58,8 @@ class CnnClassifier:
         Training steps, the same for every training set.
     width : int
         Channels of the first block.
+    dtype : {"float32", "bfloat16"}
+        Type in which the layers compute; weights and logits are float32.
     """
 
     name = "cnn"
@@ -62,32 +71,61 @@ class CnnClassifier:
         *,
         steps: int = STEPS,
         width: int = WIDTH,
+        dtype: str = "float32",
     ) -> None:
-        self._scale, self.steps, self.width = scale, steps, width
+        self._scale, self.steps, self.width, self.dtype = scale, steps, width, dtype
+        self._graphs: dict[tuple[Any, ...], _Graph] = {}
+        self._augmented = _AugmentedImages()
 
     def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
-        """Train a new network on a training set; see `Classifier.train`."""
-        shape = training_set.images.shape[1:]
-        network = cnn_classifier(
-            shape,
-            num_classes=training_set.num_classes,
+        """Train new weights on a training set; see `Classifier.train`."""
+        shape, num_classes = training_set.images.shape[1:], training_set.num_classes
+        has_unlabeled = training_set.unlabeled is not None
+        spec = network_spec(
+            "cnn",
+            "classifier",
+            image_shape=shape,
+            num_classes=num_classes,
             width=self.width,
             seed=child_seed(seed, "cnn"),
         )
-        train_step = _TrainStep(network, self.steps, training_set.unlabeled is not None)
-        batches = _Batches(training_set, self._scale, self.steps, seed)
+        network = build_network(spec, self.dtype)
+        key = (shape, num_classes, has_unlabeled)
+        if key not in self._graphs:
+            self._graphs[key] = _Graph(network, self.steps, has_unlabeled)
+        graph = self._graphs[key]
+        graph.reset(network.get_weights())
+        batches = _Batches(training_set, self._scale, self.steps, seed, self._augmented)
         for start in range(0, self.steps, _STEPS_PER_CALL):
-            train_step(batches.next(min(_STEPS_PER_CALL, self.steps - start)))
-        infer = BatchInference(lambda images: tf.nn.softmax(network(images, training=False)), shape)
+            graph.train(batches.next(min(_STEPS_PER_CALL, self.steps - start)))
+        weights = graph.weights()
 
         def predict(images: np.ndarray) -> np.ndarray:
+            graph.reset(weights)  # another arm may have trained since
             chunks = [
-                infer(self._scale(images[start : start + _CHUNK_SIZE]))[0]
+                graph.probabilities(self._scale(images[start : start + _CHUNK_SIZE]))[0]
                 for start in range(0, len(images), _CHUNK_SIZE)
             ]
             return np.concatenate(chunks)
 
         return predict
+
+
+class _AugmentedImages:
+    """Augmented copies of images, kept for further arms of the repeat that use the same copies."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int, str], np.ndarray] = {}
+
+    def augment(self, images: np.ndarray, transform: str, seed: int) -> np.ndarray:
+        """Return images `[n, S, S, C]` after a random transform, a key of `TRANSFORMS`."""
+        key = (transform, seed, sha256_array(images))
+        if key not in self._kept:
+            self._kept[key] = get_transform(transform, seed)(images)
+        augmented = self._kept[key]
+        while sum(copies.nbytes for copies in self._kept.values()) > _MAX_KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]  # the oldest
+        return augmented
 
 
 class _Batches:
@@ -101,28 +139,37 @@ class _Batches:
     steps : int
         Number of training steps, which decides how many images are sampled.
     seed : int
+    augmented : _AugmentedImages
+        Augmented copies that several arms share.
     """
 
     def __init__(
-        self, training_set: WeightedTrainingSet, scale: Callable, steps: int, seed: int
+        self,
+        training_set: WeightedTrainingSet,
+        scale: Callable,
+        steps: int,
+        seed: int,
+        augmented: _AugmentedImages,
     ) -> None:
         self._scale, self._mixup = scale, training_set.mixup
         self._rng = child_rng(seed, "batches")
-        size = math.ceil(steps * _BATCH_SIZE / ECHO_FACTOR)
+        size = math.ceil(steps * BATCH_SIZE / ECHO_FACTOR)
         num_labeled, num_classes = len(training_set.labels), training_set.num_classes
         indices = self._rng.choice(num_labeled, size, p=training_set.probabilities)
-        augment = get_transform(training_set.transform, child_seed(seed, "policy"))
-        self._images = augment(training_set.images[indices])
+        transform = training_set.transform
+        self._images = augmented.augment(
+            training_set.images[indices], transform, child_seed(seed, "policy")
+        )
         self._labels = np.eye(num_classes, dtype=np.float32)[training_set.labels[indices]]
         self._weights = training_set.weights[indices].astype(np.float32)
         self._weak_and_strong: list[np.ndarray] = []
         if training_set.unlabeled is not None:
             num_unlabeled = len(training_set.unlabeled)
             unlabeled = training_set.unlabeled[self._rng.integers(num_unlabeled, size=size)]
-            augment_strongly = get_transform(
-                strong_variant(training_set.transform), child_seed(seed, "strong")
-            )
-            self._weak_and_strong = [augment(unlabeled), augment_strongly(unlabeled)]
+            self._weak_and_strong = [
+                augmented.augment(unlabeled, name, child_seed(seed, kind))
+                for kind, name in (("weak", transform), ("strong", strong_variant(transform)))
+            ]
         self._order = np.concatenate([self._rng.permutation(size) for _ in range(ECHO_FACTOR)])
         self._position = 0
 
@@ -141,14 +188,14 @@ class _Batches:
             unlabeled images also the weakly and the strongly augmented unlabeled images `[T, B, S,
             S, C]`.
         """
-        indices = self._order[self._position : self._position + steps * _BATCH_SIZE]
+        indices = self._order[self._position : self._position + steps * BATCH_SIZE]
         self._position += len(indices)
         images, labels = self._scale(self._images[indices]), self._labels[indices]
         if self._mixup:
             images, labels = self._mix(images, labels)
         arrays = [images, labels, self._weights[indices]]
         arrays += [self._scale(unlabeled[indices]) for unlabeled in self._weak_and_strong]
-        return [array.reshape((steps, _BATCH_SIZE, *array.shape[1:])) for array in arrays]
+        return [array.reshape((steps, BATCH_SIZE, *array.shape[1:])) for array in arrays]
 
     def _mix(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mixup of images `[n, S, S, C]` and of their soft labels `[n, K]`.
@@ -164,8 +211,10 @@ class _Batches:
         )
 
 
-class _TrainStep:
-    """Training step of Adam on a network; several steps run in one call of the graph.
+class _Graph:
+    """Compiled training and inference of a network, for any number of trainings from new weights.
+
+    Several steps run in one call of the graph.
 
     Parameters
     ----------
@@ -179,22 +228,32 @@ class _TrainStep:
 
     def __init__(self, network: keras.Model, steps: int, has_unlabeled: bool) -> None:
         self._network = network
-        schedule = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
-        self._optimizer = keras.optimizers.Adam(schedule)
-        self._optimizer.build(network.trainable_variables)
+        self._adam = _Adam([variable.value for variable in network.trainable_variables], steps)
         shape, num_classes = network.input_shape[1:], network.output_shape[-1]
-        image_spec = tf.TensorSpec((None, _BATCH_SIZE, *shape), tf.float32)
+        image_spec = tf.TensorSpec((None, BATCH_SIZE, *shape), tf.float32)
         signature = [
             image_spec,
-            tf.TensorSpec((None, _BATCH_SIZE, num_classes), tf.float32),
-            tf.TensorSpec((None, _BATCH_SIZE), tf.float32),
+            tf.TensorSpec((None, BATCH_SIZE, num_classes), tf.float32),
+            tf.TensorSpec((None, BATCH_SIZE), tf.float32),
             *([image_spec, image_spec] if has_unlabeled else []),
         ]
-        self._graph = tf.function(self._run, input_signature=signature)
+        self._run_steps = tf.function(self._run, input_signature=signature)
+        self.probabilities = BatchInference(
+            lambda images: tf.nn.softmax(network(images, training=False)), shape
+        )
 
-    def __call__(self, batches: list[np.ndarray]) -> None:
+    def reset(self, weights: list[np.ndarray]) -> None:
+        """Start a new training from the given weights of the network."""
+        self._network.set_weights(weights)
+        self._adam.reset()
+
+    def weights(self) -> list[np.ndarray]:
+        """Return copies of the present weights of the network."""
+        return self._network.get_weights()
+
+    def train(self, batches: list[np.ndarray]) -> None:
         """Take one training step for each batch that `_Batches.next` returned."""
-        self._graph(*(tf.constant(array) for array in batches))
+        self._run_steps(*(tf.constant(array) for array in batches))
 
     def _run(self, *batches: Any) -> None:
         """Take one step for each entry of the first axis of all arrays; traced as a graph."""
@@ -218,13 +277,57 @@ class _TrainStep:
         with tf.GradientTape() as tape:
             inputs = tf.concat([images, *weak_and_strong[1:]], axis=0)
             logits = network(inputs, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:_BATCH_SIZE])
+            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:BATCH_SIZE])
             loss = tf.reduce_mean(weights * losses)
             if weak_and_strong:
                 weak_logits = network(weak_and_strong[0], training=False)
-                loss += _fixmatch_loss(weak_logits, logits[_BATCH_SIZE:])
-        variables = network.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
+                loss += _fixmatch_loss(weak_logits, logits[BATCH_SIZE:])
+        self._adam.apply(tape.gradient(loss, self._adam.variables))
+
+
+class _Adam:
+    """Adam with cosine decay of the learning rate; one operation updates a variable.
+
+    Keras' optimizer composes a dozen operations, which take 7 % of the time of a step.
+
+    Parameters
+    ----------
+    variables : list of tf.Variable
+        Weights, which are changed in place.
+    steps : int
+        Number of steps, after which the learning rate is 0.
+    """
+
+    def __init__(self, variables: list[Any], steps: int) -> None:
+        self.variables, self._steps = variables, steps
+        self._moments = [
+            (tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in variables
+        ]
+        self._finished = tf.Variable(0.0)  # number of finished steps
+
+    def reset(self) -> None:
+        """Forget all former steps."""
+        for variable in (self._finished, *(v for pair in self._moments for v in pair)):
+            variable.assign(tf.zeros_like(variable))
+
+    def apply(self, gradients: list[Any]) -> None:
+        """Update all variables by their gradients."""
+        decay = 0.5 * (1.0 + tf.cos(math.pi * self._finished / self._steps))
+        step = self._finished.assign_add(1.0)
+        beta_1, beta_2 = _BETAS
+        for variable, moments, gradient in zip(self.variables, self._moments, gradients):
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=moments[0].handle,
+                v=moments[1].handle,
+                beta1_power=tf.pow(beta_1, step),
+                beta2_power=tf.pow(beta_2, step),
+                lr=_LEARNING_RATE * decay,
+                beta1=beta_1,
+                beta2=beta_2,
+                epsilon=_EPSILON,
+                grad=gradient,
+            )
 
 
 def _fixmatch_loss(weak_logits: Any, strong_logits: Any) -> Any:

@@ -38,7 +38,10 @@ def cnn_classifier(
     )(layers.Flatten(name="flatten")(x))
     glorot = keras.initializers.GlorotUniform(child_seed(seed, "weights", "logits"))
     logits = layers.Dense(
-        num_classes, name="logits", kernel_initializer=bounded_initializer(glorot)
+        num_classes,
+        name="logits",
+        kernel_initializer=bounded_initializer(glorot),
+        dtype="float32",
     )(hidden)
     return keras.Model(images, logits, name="classifier")
 

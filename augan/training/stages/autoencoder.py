@@ -6,7 +6,7 @@ import numpy as np
 
 from augan.config import require_resolved
 from augan.gan import Tensor, distribution, keras, tf
-from augan.gan.networks.registry import logits_and_blocks
+from augan.gan.networks.registry import build_network, logits_and_blocks
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
 from augan.training.stages.base import STAGES, Stage
@@ -98,13 +98,14 @@ class AutoencoderTrainStep:
         count = tf.shape(images)[0]
         fraction = distribution.uniform((count, 1), [self.seed, step])
         with tf.GradientTape() as autoencoder_tape, tf.GradientTape() as discriminator_tape:
-            latents = self.encoder(images, training=True)
+            latents = tf.cast(self.encoder(images, training=True), tf.float32)
             noise = distribution.normal((count, latents.shape[1]), [self.seed + 1, step])
             latents += LATENT_NOISE * noise
             between = latents + fraction * (tf.gather(latents, partner) - latents)
             generated = self.generator(tf.concat([latents, between], axis=0), training=True)
             real_outputs, fake_outputs = (
-                self._discriminate(batch, training=True) for batch in (images, generated)
+                [tf.cast(output, tf.float32) for output in self._discriminate(batch, training=True)]
+                for batch in (images, generated)
             )
             image_loss = tf.reduce_mean(tf.abs(generated[:count] - images))
             feature_loss = tf.add_n(
@@ -166,14 +167,24 @@ def train_autoencoder(trainer: Trainer) -> None:
 
     All classes are used about equally often.
     """
+    config, roles = trainer.config, ("encoder", "generator", "discriminator")
+    kept = [trainer.build(role, num_classes=0) for role in roles]
+    # The trained networks compute in the configured type; the kept networks are float32.
+    trained, dtype = kept, config.training.dtype
+    if dtype != "float32":
+        trained = [build_network(trainer.networks.specs[role], dtype) for role in roles]
+    encoder, generator, discriminator = trained
     train_step = AutoencoderTrainStep(
-        trainer.build("encoder", num_classes=0),
-        trainer.build("generator", num_classes=0),
-        trainer.build("discriminator", num_classes=0),
-        learning_rate=require_resolved(trainer.config.discriminator.learning_rate),
-        seed=trainer.config.seed,
+        encoder,
+        generator,
+        discriminator,
+        learning_rate=require_resolved(config.discriminator.learning_rate),
+        seed=config.seed,
     )
     trainer.run(train_step, indices=_balanced_indices(trainer.data))
+    if trained is not kept:
+        for network, other in zip(kept, trained):
+            network.set_weights(other.get_weights())
 
 
 def _balanced_indices(data: TrainingData) -> np.ndarray:
