@@ -32,8 +32,8 @@ from augan.gan.networks.registry import build_network, network_spec
 from augan.io.hashing import sha256_array
 from augan.seeding import child_rng, child_seed
 
-STEPS = 1500  # training steps by default
-BATCH_SIZE = 32
+STEPS = 1200  # training steps by default
+BATCH_SIZE = 32  # images in a batch; consistency adds as many unlabeled images
 WIDTH = 24  # channels of the first block by default
 _LEARNING_RATE = 1e-3
 _BETAS = (0.9, 0.999)  # decay of the moments of Adam

@@ -1,6 +1,6 @@
 """GAN arms of an evaluation of augmentation, one for each augmentation method."""
 
-from augan.augment.methods.registry import method_names
+from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.evaluation.augmentation.subsets import LabelSubset
@@ -9,7 +9,7 @@ from augan.seeding import child_seed
 from augan.training.defaults import native_dtype
 
 DEFAULT_GAN_ARM = "transfer"
-BATCH_SIZE = 32  # images in a batch of the GAN by default
+AUTOENCODER_STEPS, AUTOENCODER_BATCH_SIZE = 1200, 32  # of methods that train an autoencoder
 
 
 def gan_arm(
@@ -28,17 +28,13 @@ def gan_arm(
     method : str
         Name of the augmentation method in `AUGMENTATION_METHODS`; also the name of the arm.
     steps : int or None
-        Training steps of the GAN or autoencoder. None: the number in `config`, or else the default
-        of `GANOverSampler`.
+        Training steps of the GAN or autoencoder. None: the number in `config`.
     config : Config or None
-        Settings of the training. None: the defaults, except that batches are small and layers
-        compute in bfloat16 where the machine multiplies it, so that the training is faster.
+        Settings of the training. None: the result of `default_config`.
     base : str
         Arm that the synthetic images are added to, a name in `ARMS`.
     """
-    if config is None:
-        config = Config().replace(training__batch_size=BATCH_SIZE, training__dtype=native_dtype())
-    settings = config.replace(training__max_minutes=None)
+    settings = (config or default_config(method)).replace(training__max_minutes=None)
 
     def make_sampler(subset: LabelSubset) -> Resampler:
         counts = subset.class_counts
@@ -56,6 +52,20 @@ def gan_arm(
         )
 
     return GanArm(method, make_sampler, base=base)
+
+
+def default_config(method: str) -> Config:
+    """Return the settings of the GAN of an augmentation method without settings of the user.
+
+    Layers compute in bfloat16 where the machine multiplies it. An autoencoder trains for fewer and
+    smaller steps than in `GANOverSampler`, so that an evaluation takes less time.
+    """
+    config = Config().replace(training__dtype=native_dtype())
+    if AUGMENTATION_METHODS.get(method).training_stage != "autoencoder":
+        return config
+    return config.replace(
+        training__steps=AUTOENCODER_STEPS, training__batch_size=AUTOENCODER_BATCH_SIZE
+    )
 
 
 def gan_arms(

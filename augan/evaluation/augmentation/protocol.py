@@ -56,7 +56,8 @@ class EvaluationProtocol:
         `augan.evaluation.augmentation.gan_arms`.
     gan_steps, config : int, Config, or None
         Training steps and settings of the GAN. `training.max_minutes` has no effect. Without
-        `gan_steps` and without steps in `config`, `GANOverSampler` chooses the number of steps.
+        `config`, the settings are those of `gan_arms.default_config`. Without steps in either,
+        `GANOverSampler` chooses the number of steps.
     synthetic_fraction : float or None
         Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
         None: the fraction of the GAN arm, 0.5 by default.

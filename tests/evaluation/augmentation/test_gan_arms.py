@@ -7,9 +7,15 @@ from augan.augment.methods.registry import method_names
 from augan.config import Config
 from augan.evaluation.augmentation.arms import ARMS
 from augan.evaluation.augmentation.classifiers import logistic
-from augan.evaluation.augmentation.gan_arms import gan_arm, gan_arms
+from augan.evaluation.augmentation.gan_arms import (
+    AUTOENCODER_BATCH_SIZE,
+    AUTOENCODER_STEPS,
+    gan_arm,
+    gan_arms,
+)
 from augan.evaluation.augmentation.subsets import SubsetSpec, sample_subset
 from augan.evaluation.augmentation.synthetic import DEFAULT_PER_CLASS
+from augan.training.defaults import native_dtype
 from tests.evaluation.augmentation._helpers import scale
 
 
@@ -31,7 +37,20 @@ def test_gan_arms_ignore_the_time_limit_of_the_config(method, subset):
     config = Config().override(["training.max_minutes=5", "generator.width=4"])
     settings = gan_arm(method, None, config).make_sampler(subset).config
     assert (settings.training.max_minutes, settings.generator.width) == (None, 4)
-    assert gan_arm(method, 7).make_sampler(subset).config is None
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_default_config_is_fast_and_the_steps_of_the_user_win(method, subset):
+    sampler = gan_arm(method, 7).make_sampler(subset)
+    assert (sampler.steps, sampler.verbose) == (7, 0)
+    training = sampler.config.training
+    assert training.dtype == native_dtype()
+    is_autoencoder = method in ("interpolate", "transfer")
+    assert (training.steps, training.batch_size) == (
+        (AUTOENCODER_STEPS, AUTOENCODER_BATCH_SIZE)
+        if is_autoencoder
+        else (None, Config().training.batch_size)
+    )
 
 
 def test_there_is_a_gan_arm_for_every_augmentation_method():

@@ -1,10 +1,13 @@
 """Training of the autoencoder."""
 
 import numpy as np
+import pytest
 
+from augan import Config, GANOverSampler
 from augan.data.datasets import digits
 from augan.gan import tf
 from augan.gan.networks.registry import build_network, network_spec
+from augan.training.defaults import native_dtype
 from augan.training.stages.autoencoder import AutoencoderTrainStep, _class_partners
 
 
@@ -29,6 +32,26 @@ class TestAutoencoder:
         assert len(train_step.state) > len(train_step.encoder.variables) + len(
             train_step.generator.variables
         )
+
+    @pytest.mark.skipif(native_dtype() == "float32", reason="bfloat16 is not native")
+    def test_bfloat16_keeps_float32_networks(self):
+        """The bundle has the float32 weights of networks that computed in bfloat16."""
+        of = digits()
+        images, labels = np.asarray(of.images)[:60], np.asarray(of.labels)[:60] % 2
+        keep = (labels == 0) | (np.arange(60) < 30)
+        results = {}
+        for dtype in ("float32", "bfloat16"):
+            config = Config().replace(training__dtype=dtype, generator__width=4)
+            sampler = GANOverSampler(
+                steps=4, method="transfer", config=config, random_state=0, verbose=0
+            )
+            results[dtype], _ = sampler.fit_resample(images[keep], labels[keep])
+            networks = sampler.bundle_.networks.values()
+            types = {value.dtype for network in networks for value in network.weights.values()}
+            assert types == {np.dtype("float32")}
+        one, other = (results[dtype].astype(float) for dtype in ("float32", "bfloat16"))
+        assert np.abs(one - other).max() < 30
+        assert not np.array_equal(one, other)
 
     def test_partners_are_of_the_same_class(self):
         numbers = np.array([2, 0, 1, 0, 2, 0, 3])
