@@ -34,8 +34,7 @@ class TestAutoencoder:
         )
 
     @pytest.mark.skipif(native_dtype() == "float32", reason="bfloat16 is not native")
-    def test_bfloat16_keeps_float32_networks(self):
-        """The bundle has the float32 weights of networks that computed in bfloat16."""
+    def test_bfloat16_gives_nearly_the_same_images(self):
         of = digits()
         images, labels = np.asarray(of.images)[:60], np.asarray(of.labels)[:60] % 2
         keep = (labels == 0) | (np.arange(60) < 30)
@@ -46,9 +45,6 @@ class TestAutoencoder:
                 steps=4, method="transfer", config=config, random_state=0, verbose=0
             )
             results[dtype], _ = sampler.fit_resample(images[keep], labels[keep])
-            networks = sampler.bundle_.networks.values()
-            types = {value.dtype for network in networks for value in network.weights.values()}
-            assert types == {np.dtype("float32")}
         one, other = (results[dtype].astype(float) for dtype in ("float32", "bfloat16"))
         assert np.abs(one - other).max() < 30
         assert not np.array_equal(one, other)
