@@ -175,7 +175,7 @@ class PreparedData:
             methods = configured_methods(self.config.detect)
             specs = [get_method(method, self.preprocessing) for method in methods]
             networks = frozenset(name for spec in specs for name in spec.required_networks)
-        plan = TrainingPlan(self.config, self.num_classes, self.preprocessing.sample_type, networks)
+        plan = TrainingPlan(self.config, self.num_classes, self.preprocessing, networks)
         return planned_stages(plan)
 
     def training_data(self) -> "TrainingData":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from augan.config import Config
+from augan.data.modalities.base import Preprocessing
 from augan.exceptions import ConfigError
 from augan.registry import Registry
 from augan.training.budget import BudgetShare
@@ -27,15 +28,15 @@ class TrainingPlan:
         Resolved settings.
     num_classes : int
         Number of classes of the generator; 0 without classes.
-    sample_type : {"image", "row"}
-        Type of the training samples.
+    preprocessing : Preprocessing
+        Preprocessing of the samples, which answers what their modality supports.
     required_networks : frozenset of str
         Networks that the configured detection methods need; empty without a detector.
     """
 
     config: Config
     num_classes: int
-    sample_type: str
+    preprocessing: Preprocessing
     required_networks: frozenset[str] = frozenset()
 
 

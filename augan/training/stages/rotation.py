@@ -5,7 +5,6 @@ Predicting Image Rotations"). Its features measure the fidelity of generated ima
 no classifier of classes.
 """
 
-from augan.data.modalities.registry import preprocessing_class
 from augan.gan import Tensor, distribution, tf
 from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.training.budget import BudgetShare
@@ -39,7 +38,7 @@ class RotationTrainStep(ClassifierTrainStep):
         makes=("rotation",),
         share=BudgetShare(steps=0.25, time=0.08),
         applies=lambda plan: (
-            preprocessing_class(plan.sample_type).training_defaults.needs_learned_features
+            plan.preprocessing.training_defaults.needs_learned_features
             and plan.num_classes == 0
             and plan.config.evaluation.enabled
         ),

@@ -9,7 +9,9 @@ import pytest
 
 from augan.config import Config
 from augan.data.dataset import from_arrays
+from augan.data.modalities.columns import ColumnSpec
 from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import ConfigError, RunInterruptedError, TrainingDivergedError
 from augan.report.html.training import write_training_page
 from augan.training import loop
@@ -47,7 +49,7 @@ def short_calls(monkeypatch):
 
 def with_needed(stage: str) -> tuple[str, ...]:
     """Return a stage and the stages whose networks it needs, in order."""
-    plan = TrainingPlan(CONFIG.replace(task="both"), 2, "image")
+    plan = TrainingPlan(CONFIG.replace(task="both"), 2, PREPROCESSING)
     makers = [
         next(other for other in planned_stages(plan) if network in STAGES.get(other).makes)
         for network in STAGES.get(stage).needs
@@ -238,7 +240,9 @@ def test_the_worked_example_passes_and_trains(tmp_path):
 def test_the_stages_that_a_training_needs(changes, plan, expected):
     num_classes, sample_type, networks = plan
     config = Config().replace(**changes)
-    found = planned_stages(TrainingPlan(config, num_classes, sample_type, frozenset(networks)))
+    rows = TabularPreprocessing((ColumnSpec("x", "number", "float64", (0.0, 1.0)),))
+    preprocessing = rows if sample_type == "row" else PREPROCESSING
+    found = planned_stages(TrainingPlan(config, num_classes, preprocessing, frozenset(networks)))
     assert " ".join(found) == expected
 
 
