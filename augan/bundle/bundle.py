@@ -24,6 +24,7 @@ from augan.bundle.sections import (
     Text,
     has_equal_content,
 )
+from augan.choices import DETECTION_METHODS
 from augan.config import Config
 from augan.data.modalities.base import Preprocessing
 from augan.exceptions import AuganError, BundleError
@@ -37,7 +38,7 @@ _PARTS = {
         "train with --task both on images sorted into one folder for each class",
     ),
     "detector": ("anomaly detector", "train with --task both or --task detect"),
-    "encoder": ("encoder", "train with --task both, or with --set detect.method=fanogan"),
+    "encoder": ("encoder", "train with --task both, or with --set detect.method={methods}"),
     "classifier": (
         "classifier",
         "train with --task both on images sorted into one folder for each class",
@@ -231,6 +232,8 @@ class Bundle:
     def _lacks(self, part: str) -> BundleError:
         """Return the error for a missing part, with the remedy."""
         name, remedy = _PARTS[part]
+        methods = [m.name for m in DETECTION_METHODS if part in m.required_networks]
+        remedy = remedy.format(methods=" or ".join(methods))
         return BundleError(f"{self.path or 'this bundle'} has no {name}; {remedy}")
 
     def require_detector(self) -> DetectorSection:

@@ -173,6 +173,11 @@ class Distance:
         squares = ((images - self._mean) @ self._axes) ** 2
         return squares.astype(np.float32).reshape(len(images), 4, -1, 1)
 
+    def score_and_maps(
+        self, images: np.ndarray, *, small_batches: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.score_components(images), self.maps(images)
+
     def get_state(self) -> dict[str, np.ndarray]:
         return {"mean": self._mean, "axes": self._axes}
 
@@ -292,6 +297,9 @@ def test_state_restores_the_ensemble() -> None:
     np.testing.assert_array_equal(again.score_components(samples), folds.score_components(samples))
     np.testing.assert_array_equal(again.maps(samples), folds.maps(samples))
     assert folds.maps(samples).shape == (90, 4, 5, 1)
+    components, maps = folds.score_and_maps(samples)
+    np.testing.assert_array_equal(components, folds.score_components(samples))
+    np.testing.assert_array_equal(maps, folds.maps(samples))
     # Without pooling, components are means of the scaled folds; the state restores this too.
     mean = again.without_pooling()
     assert mean.components == ("first", "second")
