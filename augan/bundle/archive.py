@@ -18,6 +18,7 @@ from typing import BinaryIO
 from augan.exceptions import BundleError
 
 REPLACE_HINT = "copy it again from where it was made, or train again"
+MAX_SHOWN = 100  # characters of a name in the file, or of an error that quotes the file
 _END_RECORD = struct.Struct("<4s4H2LH")
 _MAX_ENTRY_BYTES = 1024  # of one entry of the central directory
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -91,7 +92,7 @@ class Archive:
             self._zip = zipfile.ZipFile(stream)
         except _ZIP_ERRORS as error:
             raise BundleError(
-                f"{where} is damaged: its central directory cannot be read ({error}); "
+                f"{where} is damaged: its central directory cannot be read ({_shorten(error)}); "
                 f"{REPLACE_HINT}"
             ) from error
         infos = self._zip.infolist()
@@ -118,7 +119,8 @@ class Archive:
                 raw = member.read(size + 1)
         except _ZIP_ERRORS as error:
             raise BundleError(
-                f"{self.where}: member {name} was changed or cut short ({error}); {REPLACE_HINT}"
+                f"{self.where}: member {name} was changed or cut short ({_shorten(error)}); "
+                f"{REPLACE_HINT}"
             ) from error
         if len(raw) != size:
             raise BundleError(
@@ -126,6 +128,12 @@ class Archive:
                 f"{REPLACE_HINT}"
             )
         return raw
+
+
+def _shorten(message: object) -> str:
+    """Return the start of a text that may contain bytes of the file."""
+    text = str(message)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
@@ -193,7 +201,7 @@ def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
             f"more than {limits.ratio} times as many"
         )
     if problem:
-        raise BundleError(f"{where}: member {name!r} {problem}; {REPLACE_HINT}")
+        raise BundleError(f"{where}: member {_shorten(repr(name))} {problem}; {REPLACE_HINT}")
 
 
 def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:

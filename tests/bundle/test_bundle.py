@@ -123,6 +123,7 @@ def refused(path: Path, words: str) -> None:
         with pytest.raises(BundleError, match=words) as caught:
             function(path)
         assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500 + len(str(path))
 
 
 # What goes in comes out
