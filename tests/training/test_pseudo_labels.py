@@ -42,6 +42,6 @@ def test_assign_pseudo_labels(mode, indices, classes):
     used = np.asarray(indices)
     np.testing.assert_allclose(labels.classes[used], np.asarray(classes)[used], atol=1e-5)
     described = labels.describe(np.array([2, 3, 4]))
-    assert (described["n"], described["used"]) == (3, len(indices) - 2)
-    assert sum(described["class_counts"]) == pytest.approx(len(indices) - 2, abs=1e-2)
+    assert (described.n, described.used) == (3, len(indices) - 2)
+    assert sum(described.class_counts) == pytest.approx(len(indices) - 2, abs=1e-2)
     assert known.tolist() == [1, 0, -1, -1, -1]
