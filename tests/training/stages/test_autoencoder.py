@@ -42,11 +42,11 @@ class TestAutoencoder:
         for dtype in ("float32", "bfloat16"):
             config = Config().replace(training__dtype=dtype, generator__width=4)
             sampler = GANOverSampler(
-                steps=4, method="transfer", config=config, random_state=0, verbose=0
+                steps=40, method="transfer", config=config, random_state=0, verbose=0
             )
             results[dtype], _ = sampler.fit_resample(images[keep], labels[keep])
         one, other = (results[dtype].astype(float) for dtype in ("float32", "bfloat16"))
-        assert np.abs(one - other).max() < 30
+        assert np.abs(one - other).mean() < 1
         assert not np.array_equal(one, other)
 
     def test_partners_are_of_the_same_class(self):
