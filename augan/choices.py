@@ -19,7 +19,7 @@ class Architecture:
     """Declaration of a network architecture; implementation: builders of networks by role.
 
     A builder maps the shape of a sample and further arguments to a Keras model, see
-    `augan.gan.networks.registry.build_network`.
+    `augan.gan.networks.build.build_network`.
 
     Attributes
     ----------

@@ -494,7 +494,7 @@ def _sort_by_name(weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)
 class NetworkSpec(Section):
-    """Description of a network, from which `augan.gan.networks.registry` builds the network.
+    """Description of a network, from which `augan.gan.networks.build` builds the network.
 
     Attributes
     ----------

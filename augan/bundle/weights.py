@@ -118,7 +118,7 @@ def restore_network(bundle: Bundle, name: str) -> Any:
     BundleError
         The bundle has no such network, its spec is unknown, or the weights do not fit.
     """
-    from augan.gan.networks.registry import build_network
+    from augan.gan.networks.build import build_network
 
     if name not in bundle.networks:
         names = ", ".join(bundle.networks) or "none"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from augan.gan import Tensor, keras, tf
-from augan.gan.networks.registry import feature_blocks
+from augan.gan.networks.build import feature_blocks
 
 POOL_SIZE = 2
 

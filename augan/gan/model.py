@@ -17,8 +17,8 @@ from augan.gan.auxiliary import (
     DiscriminatorOutput,
 )
 from augan.gan.diffaug import augment
+from augan.gan.networks.build import logits_and_blocks
 from augan.gan.networks.layers import separate_batches
-from augan.gan.networks.registry import logits_and_blocks
 from augan.gan.tensorflow import Tensor
 from augan.gan.unrolled import unroll
 from augan.seeding import child_seed

@@ -9,8 +9,8 @@ from augan.choices import ARCHITECTURES, default_architecture
 from augan.config import Config, require_resolved
 from augan.data.modalities.base import Preprocessing
 from augan.gan import keras
+from augan.gan.networks.build import feature_blocks, network_spec
 from augan.gan.networks.heads import concat_channels
-from augan.gan.networks.registry import feature_blocks, network_spec
 from augan.seeding import child_seed
 
 # Names in the seeds of the heads. They must not change, or the same seed gives other weights.

@@ -20,7 +20,7 @@ from augan.config import Config
 from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
-from augan.gan.networks.registry import build_network
+from augan.gan.networks.build import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
 from augan.training.budget import StageBudget, TrainingBudget

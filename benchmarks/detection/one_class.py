@@ -31,7 +31,7 @@ from augan.detect.detector import Detector
 from augan.evaluation.detection.baselines import BASELINES, OutlierDetector
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import AuganError, DataError
-from augan.gan.networks.registry import build_network
+from augan.gan.networks.build import build_network
 from augan.io.hashing import sha256_parts
 from augan.seeding import child_rng
 from augan.training.defaults import resolve_defaults

@@ -24,7 +24,7 @@ from safetensors import safe_open
 import augan
 from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
-from augan.gan.networks.registry import build_network
+from augan.gan.networks.build import build_network
 from augan.io.layout import METRICS_LOG_FILE
 from augan.training.monitor import max_magnitude
 from augan.workflow.train import train

@@ -133,7 +133,7 @@ def make_graph_updates(config: Config, batch: np.ndarray, shape: list[int], step
 
 def build_networks(config: Config, shape: list[int]) -> list[Any]:
     """Return a generator, a discriminator, and a generator for the average."""
-    from augan.gan.networks.registry import build_network, network_spec
+    from augan.gan.networks.build import build_network, network_spec
 
     common = {"image_shape": shape, "num_classes": 0, "seed": 0}
     width, norm = config.generator.width, config.discriminator.norm

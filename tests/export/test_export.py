@@ -41,8 +41,8 @@ from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
 from augan.export.onnx import Session, to_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 from augan.gan.networks.heads import concat_channels, fully_convolutional
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.io.images import write_png
 from augan.workflow.train import train
 from augan_cli.main import app

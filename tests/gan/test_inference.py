@@ -5,7 +5,7 @@ import pytest
 
 from augan.gan import tf
 from augan.gan.inference import BATCH_SIZE, SMALL_BATCH_SIZES, BatchInference
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 
 COUNTS = (1, 63, 64, 65, 130)
 SHAPE = (16, 16, 1)

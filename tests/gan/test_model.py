@@ -9,7 +9,7 @@ from augan.exceptions import ConfigError
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.model import GAN
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 
 N, LATENT, WIDTH = 8, 4, 4
 

@@ -12,7 +12,7 @@ from augan.config import Config
 from augan.exceptions import ConfigError
 from augan.gan import tf
 from augan.gan.model import GAN
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 from augan.gan.regularizers import gradient_penalty, r1
 from augan.training.config_rules import check_rules
 from tests._docs import run_worked_example

@@ -10,7 +10,7 @@ import pytest
 from augan.config import Config
 from augan.gan import tf
 from augan.gan.model import GAN
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 from augan.gan.unrolled import unroll
 
 C, RATE = 2.0, 0.1

@@ -208,7 +208,7 @@ def test_nothing_is_left_undecided(digits_bundle):
 
 def test_the_networks_were_really_trained(digits_bundle):
     from augan.bundle import read_weights
-    from augan.gan.networks.registry import build_network
+    from augan.gan.networks.build import build_network
 
     for role, network in digits_bundle.networks.items():
         first = read_weights(build_network(network.spec.to_dict()))

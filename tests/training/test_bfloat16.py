@@ -8,7 +8,7 @@ from augan.config import Config
 from augan.detect.detector import Detector
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 from augan.training import defaults
 from augan.workflow.prepare import resolve_config
 from augan.workflow.train import train

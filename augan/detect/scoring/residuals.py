@@ -1,7 +1,7 @@
 """Residuals of reconstructions: differences in pixels and in features, and their maps."""
 
 from augan.gan import Tensor, keras, tf
-from augan.gan.networks.registry import feature_blocks
+from augan.gan.networks.build import feature_blocks
 
 
 class DeepestFeatures:

@@ -22,7 +22,7 @@ from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.features.discriminator import PooledFeatures
 from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import logits_and_blocks
+from augan.gan.networks.build import logits_and_blocks
 from augan.gan.self_supervision import EVAL_TRANSFORMS, HEAD_SIZES, transform
 
 _SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis

@@ -28,7 +28,7 @@ from augan.evaluation.augmentation.training_set import (
 )
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 from augan.io.hashing import sha256_array
 from augan.seeding import child_rng, child_seed
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from augan.config import require_resolved
 from augan.gan import Tensor, distribution, keras, tf
-from augan.gan.networks.registry import build_network, logits_and_blocks
+from augan.gan.networks.build import build_network, logits_and_blocks
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
 from augan.training.stages.base import STAGES, Stage

@@ -8,7 +8,7 @@ import numpy as np
 from augan.bundle import Latents
 from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.registry import feature_blocks
+from augan.gan.networks.build import feature_blocks
 from augan.training.budget import BudgetShare
 from augan.training.stages.base import STAGES, Stage
 from augan.training.trainer import Trainer

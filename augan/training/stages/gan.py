@@ -8,7 +8,7 @@ from augan.data.splits import evenly_spaced
 from augan.features.classifier import FeatureExtractor, StandardizedRows
 from augan.gan import keras
 from augan.gan.model import GAN
-from augan.gan.networks.registry import build_network
+from augan.gan.networks.build import build_network
 from augan.training.budget import BudgetShare
 from augan.training.callbacks import EvaluationCallback, SampleGrid
 from augan.training.monitor import MAX_IMAGES, GanMonitor

@@ -25,8 +25,8 @@ from augan.detect.methods.registry import build_scorer
 from augan.exceptions import ConfigError, DataError
 from augan.export.detector import detector_graph
 from augan.export.onnx import Session, to_onnx
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 from augan.gan.networks.heads import concat_channels, fully_convolutional
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 
 CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
 CASES = [(method.name, modality) for method in DETECTION_METHODS for modality in method.modalities]

@@ -23,7 +23,7 @@ from augan.detect.scoring.pixel_neighbors import PixelNeighbors
 from augan.detect.scoring.transform_ensemble import WEIGHTS, TransformEnsemble
 from augan.exceptions import ConfigError
 from augan.gan import tf
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 
 LATENT_DIM = 3
 PREPROCESSING = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8))

@@ -27,8 +27,8 @@ from augan.detect.methods.tiles import TOP_FRACTION, PatchFeatures
 from augan.detect.scoring.locations import comparison_grid, top_fraction_mean
 from augan.detect.scoring.standardizer import BORDER_WIDTH, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
+from augan.gan.networks.build import build_network, network_spec
 from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
-from augan.gan.networks.registry import build_network, network_spec
 from augan.training.defaults import resolve_defaults
 from augan.workflow.train import train
 

@@ -20,7 +20,7 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 from augan.training.budget import TrainingBudget
 from augan.training.config_rules import SIZES
 from augan.training.defaults import resolve_defaults

@@ -10,9 +10,9 @@ import pytest
 from augan.bundle import read_weights
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
+from augan.gan.networks.build import build_network, feature_blocks, network_spec
 from augan.gan.networks.dcgan import num_scales
 from augan.gan.networks.layers import SpectralConv2D
-from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 
 LATENT, WIDTH, N = 5, 4, 3
 SIZES, CHANNELS, CLASSES = (8, 16, 32, 64), (1, 3), (0, 3)

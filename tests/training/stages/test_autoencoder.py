@@ -6,7 +6,7 @@ import pytest
 from augan import Config, GANOverSampler
 from augan.data.datasets import digits
 from augan.gan import tf
-from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.networks.build import build_network, network_spec
 from augan.training.defaults import native_dtype
 from augan.training.stages.autoencoder import AutoencoderTrainStep, _class_partners
 
