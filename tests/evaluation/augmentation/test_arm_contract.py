@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from augan.evaluation.augmentation.arms import ARMS, select_arms
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.subsets import LabelPool, SubsetSpec, sample_subset
+from tests._docs import run_worked_example
 from tests.evaluation.augmentation._helpers import scale
 
-CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
 MAX_VALUE = {"uint8": 255, "uint16": 65535, "float32": 1}
 PARTS = ("images", "labels", "probabilities", "weights")
 
@@ -131,12 +130,9 @@ def test_arm_keeps_the_contract(name, pool):
 
 
 def test_arm_of_the_contributing_guide_keeps_the_contract(pool):
-    section = CONTRIBUTING.read_text().split("### ... an arm ")[1].split("\n### ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     known = ARMS.names()
     with ARMS.temporary():
-        exec(code, {"__name__": "my_arms"})
-        (name,) = set(ARMS.names()) - set(known)
+        (name,) = run_worked_example("... an arm of the evaluation of augmentation", ARMS)
         assert name in select_arms([name], False, False)
         check_arm(name, pool)
     assert ARMS.names() == known
