@@ -237,7 +237,7 @@ def test_names_of_classes_are_escaped_in_the_page_of_a_gain(tmp_path: Path) -> N
                 "gan": SCRIPT,
                 "synthetic_fraction": 0.5,
             },
-            **{"base": SCRIPT, "gan_steps": None, "seed": 0},
+            **{"base": SCRIPT, "gan_steps": None, "dtype": SCRIPT, "seed": 0},
         },
     }
     page = write_augmentation_evaluation_page(

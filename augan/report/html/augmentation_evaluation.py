@@ -201,6 +201,7 @@ def _settings(summary: Mapping[str, Any]) -> str:
             + _steps(values["gan_steps"]),
             "labels per class": ", ".join(map(str, summary["class_counts"])),
             "unlabeled images": f"{unlabeled:,}" if unlabeled else "none",
+            "number type of the networks": values["dtype"],
             "seed": str(values["seed"]),
         }
     )

@@ -18,6 +18,7 @@ from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
 from augan.report.text import format_augmentation_evaluation
+from augan.training.defaults import native_dtype
 from augan_cli.main import app
 from tests._browser import loaded, needs_browser
 
@@ -120,11 +121,13 @@ def test_evaluation_writes_all_results_of_all_arms(data, tmp_path):
     assert by_name["ablation"]["by_repeat"] == by_name["oversampling"]["by_repeat"]
     assert result.summary["class_counts"] == [6, 6, 2]
     assert result.summary["settings"]["transform"] == "shift"
+    assert result.summary["settings"]["dtype"] == native_dtype()
     with Image.open(tmp_path / "out" / "preview.png") as picture:
         assert picture.size[0] > picture.size[1]
     page = write_augmentation_evaluation_page(result).read_text()
     assert result.sentence[1:] in page
     assert page.count('<div class="dots"') == len(names)
+    assert native_dtype() in page
     assert "data:image/png;base64," in page
     assert "http:" not in page
     assert "https:" not in page
