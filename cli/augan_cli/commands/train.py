@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,6 +78,7 @@ _Distribute = Annotated[
         help="Devices: none (one), mirrored (all GPUs), multiworker (machines in TF_CONFIG), auto."
     ),
 ]
+_SettingValue = str | int | float | bool | None
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
 
 
@@ -103,7 +104,7 @@ def train_command(
     as_json: JsonOption = False,
 ) -> None:
     """Train on images or on the rows of a table, and save the result as one bundle."""
-    options: dict[str, Any] = {
+    options: dict[str, _SettingValue] = {
         "seed": seed,
         "task": task,
         "training.steps": steps,
@@ -123,7 +124,9 @@ def train_command(
     _train(settings, dataset, out, resume, tensorboard, distribute, workers, as_json)
 
 
-def _read_config(path: Path | None, overrides: Sequence[str], options: dict[str, Any]) -> "Config":
+def _read_config(
+    path: Path | None, overrides: Sequence[str], options: dict[str, _SettingValue]
+) -> "Config":
     """Return the settings of the command, not yet resolved.
 
     Parameters
