@@ -277,7 +277,7 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "message"), WRONG, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("value", "message"), WRONG, ids=[message[:30] for _, message in WRONG])
 def test_wrong_types_are_refused_before_anything_is_scored(
     value: Any, message: str, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,7 +220,7 @@ def test_the_networks_were_really_trained(digits_bundle):
 # ---------------------------------------------------------------- the detector in the bundle
 
 
-@pytest.mark.parametrize(("index", "method"), enumerate(["auto", "fanogan"]))
+@pytest.mark.parametrize(("index", "method"), [(0, "auto"), (1, "fanogan")])
 def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits, index, method):
     stored = digits_bundle.detector.methods[index]
     split = digits_bundle.splits
