@@ -178,6 +178,37 @@ class DetectionMethod:
     paper: str = ""
 
 
+@dataclass(frozen=True)
+class Arm:
+    """Declaration of an arm without a GAN; implementation: a function.
+
+    The function is an `augan.evaluation.augmentation.arms.BuildTrainingSet`.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line and in results.
+    label : str
+        Name in sentences and tables, such as "SMOTE + classic".
+    description : str
+        Phrase for the user: what the classifier trains on.
+    uses_unlabeled : bool
+        Whether the arm needs unlabeled images, on which the classifier trains.
+    needs_consistency : bool
+        Whether the arm needs a classifier with consistency training on unlabeled images.
+    is_redundant_if_balanced : bool
+        Whether the arm equals `oversampling` if all classes have the same number of labels. Such an
+        arm then runs only on request.
+    """
+
+    name: str
+    label: str
+    description: str
+    uses_unlabeled: bool = False
+    needs_consistency: bool = False
+    is_redundant_if_balanced: bool = False
+
+
 ARCHITECTURES: Registry[Architecture, Mapping[str, Callable[..., Any]]] = Registry(
     "architecture", Architecture, "augan.gan.networks"
 )
@@ -194,6 +225,7 @@ CORRUPTIONS: Registry[Corruption, Callable[..., Any]] = Registry(
 DETECTION_METHODS: Registry[DetectionMethod, Any] = Registry(
     "detection method", DetectionMethod, "augan.detect.methods"
 )
+ARMS: Registry[Arm, Callable[..., Any]] = Registry("arm", Arm, "augan.evaluation.augmentation.arms")
 
 
 def gan_architectures() -> tuple[str, ...]:

@@ -28,11 +28,12 @@ import numpy as np
 import augan
 from augan.augment.methods.registry import method_names
 from augan.augment.transforms import TRANSFORMS
+from augan.choices import ARMS
 from augan.data.cache import decode_all
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, default_base, select_arms
+from augan.evaluation.augmentation.arms import ABLATION, GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
 from augan.evaluation.augmentation.evaluator import (
     ArmEvaluator,

@@ -11,11 +11,12 @@ Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Zhang, Cisse, Dauphin, Lopez-Paz
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from augan.augment.methods.latent import LatentCodes, LatentTransfer
+from augan.choices import ARMS, Arm
 from augan.data.splits import evenly_spaced
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import missing_counts
@@ -25,7 +26,6 @@ from augan.evaluation.augmentation.training_set import (
     balanced_probabilities,
 )
 from augan.exceptions import ConfigError
-from augan.registry import Registry
 from augan.seeding import child_seed
 
 GAN, ABLATION = "gan", "ablation"
@@ -36,42 +36,11 @@ MAX_PSEUDO_LABELED = 50_000  # unlabeled images that the teacher classifies
 PIXEL_TRANSFER_FRACTION = 0.5  # synthetic images among the samples of a class, as in the GAN arm
 
 
-@dataclass(frozen=True)
-class Arm:
-    """Declaration of an arm without a GAN; implementation: a `BuildTrainingSet`.
-
-    Attributes
-    ----------
-    name : str
-        Name on the command line and in results.
-    label : str
-        Name in sentences and tables, such as "SMOTE + classic".
-    description : str
-        Phrase for the user: what the classifier trains on.
-    uses_unlabeled : bool
-        Whether the arm needs unlabeled images, on which the classifier trains.
-    needs_consistency : bool
-        Whether the arm needs a classifier with consistency training on unlabeled images.
-    is_redundant_if_balanced : bool
-        Whether the arm equals `oversampling` if all classes have the same number of labels. Such an
-        arm then runs only on request.
-    """
-
-    name: str
-    label: str
-    description: str
-    uses_unlabeled: bool = False
-    needs_consistency: bool = False
-    is_redundant_if_balanced: bool = False
-
-
 BuildTrainingSet = Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
 """Label subset, name of the classic augmentation, classifier -> training set of an arm.
 
 The training set begins with the labeled images of the subset, in their order.
 """
-
-ARMS: Registry[Arm, BuildTrainingSet] = Registry("arm", Arm, "augan.evaluation.augmentation.arms")
 
 
 @ARMS.register(Arm("real", "the real images alone", "the real images alone"))

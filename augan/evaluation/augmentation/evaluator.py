@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, add_synthetic
+from augan.choices import ARMS
+from augan.evaluation.augmentation.arms import ABLATION, GAN, add_synthetic
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import GanArm, generate_synthetic
 from augan.evaluation.augmentation.training_set import Classifier, WeightedTrainingSet

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, add_synthetic
+from augan.choices import ARMS
+from augan.evaluation.augmentation.arms import ABLATION, GAN, add_synthetic
 from augan.evaluation.augmentation.evaluator import (
     ArmEvaluator,
     Synthetic,

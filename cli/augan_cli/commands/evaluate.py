@@ -161,7 +161,7 @@ class _CommandWithArms(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help with the names and descriptions of all arms."""
-        from augan.evaluation.augmentation.arms import ARMS
+        from augan.choices import ARMS
 
         arms = [f"{name}: {description}" for name, description in ARMS.describe().items()]
         self.epilog = "Arms without a GAN. " + "; ".join(arms) + "."

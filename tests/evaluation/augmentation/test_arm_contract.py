@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan.evaluation.augmentation.arms import ARMS, select_arms
+from augan.choices import ARMS
+from augan.evaluation.augmentation.arms import select_arms
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.subsets import LabelPool, SubsetSpec, sample_subset
 from tests._docs import run_worked_example

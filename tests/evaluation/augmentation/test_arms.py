@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan.evaluation.augmentation.arms import ARMS, add_synthetic
+from augan.choices import ARMS
+from augan.evaluation.augmentation.arms import add_synthetic
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.subsets import SubsetSpec, sample_subset
 from augan.evaluation.augmentation.synthetic import DEFAULT_PER_CLASS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from augan.evaluation.augmentation.arms import ARMS
+from augan.choices import ARMS
 from augan.evaluation.augmentation.classifiers import logistic
 from tests.evaluation.augmentation._helpers import scale
 

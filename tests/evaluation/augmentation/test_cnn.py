@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from augan.choices import ARMS
 from augan.evaluation.augmentation import cnn
-from augan.evaluation.augmentation.arms import ARMS
 from augan.evaluation.augmentation.cnn import CnnClassifier
 from augan.evaluation.augmentation.subsets import SubsetSpec, sample_subset
 from augan.gan import keras, tf

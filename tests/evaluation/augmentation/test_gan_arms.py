@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from augan.augment.methods.registry import method_names
+from augan.choices import ARMS
 from augan.config import Config
-from augan.evaluation.augmentation.arms import ARMS
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.gan_arms import (
     AUTOENCODER_BATCH_SIZE,
