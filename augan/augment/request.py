@@ -1,13 +1,20 @@
 """Request of `augan augment`: what the user asks for, before any bundle is known."""
 
 from dataclasses import KW_ONLY, dataclass
-from operator import index
 from pathlib import Path
 from typing import Any
 
 from augan.augment.methods.registry import check_method
 from augan.augment.transforms import check_transform
+from augan.checks import (
+    check_choice,
+    check_flag,
+    check_path,
+    check_seed_number,
+    check_whole_number,
+)
 from augan.data.dataset import Classes, as_class_names
+from augan.data.modalities.registry import PREPROCESSINGS
 from augan.exceptions import ConfigError
 
 
@@ -26,7 +33,8 @@ class AugmentRequest:
     n : int or None
         Images or rows to write of each class, at least 1; None with `balance`.
     seed : int
-        Seed of all candidates. The same seed and index give the same image or row, whatever `n`.
+        Seed of all candidates, 0 to 2**31 - 1. The same seed and index give the same image or row,
+        whatever `n`.
     method : str
         Augmentation method: "sample" (random noise through the generator), "interpolate" or
         "transfer" (new latent codes, computed from the codes of training samples), or "auto", which
@@ -55,7 +63,7 @@ class AugmentRequest:
     Raises
     ------
     ConfigError
-        A value is invalid, or values exclude each other.
+        A value is invalid or has the wrong type, or values exclude each other.
 
     Examples
     --------
@@ -81,9 +89,13 @@ class AugmentRequest:
     def __post_init__(self) -> None:
         self._set("classes", tuple(as_class_names(self.classes)))
         if self.training_data is not None:
-            self._set("training_data", str(self.training_data))
-        self._set("seed", _whole_number("seed", self.seed))
+            self._set("training_data", check_path("training_data", self.training_data))
+        for name in ("filtered", "balance"):
+            self._set(name, check_flag(name, getattr(self, name)))
+        self._set("seed", check_seed_number(self.seed))
         check_method(self.method)
+        if self.format is not None:
+            _check_format(self.format)
         if self.transform is not None:
             check_transform(self.transform)
         if self.n is not None:
@@ -120,15 +132,13 @@ def check_count(number: int, name: str) -> int:
     ConfigError
         The number is not whole, or below 1; the message calls the number `name`.
     """
-    number = _whole_number(name, number)
+    number = check_whole_number(name, number)
     if number < 1:
         raise ConfigError(f"the number of samples must be at least 1, but is {number}")
     return number
 
 
-def _whole_number(name: str, value: Any) -> int:
-    """Return a whole number of any integer type as an int; ConfigError for other values."""
-    try:
-        return index(value)
-    except TypeError:
-        raise ConfigError(f"`{name}` must be a whole number, but is {value!r}") from None
+def _check_format(format: str) -> None:
+    """Raise ConfigError unless samples of some type can be written in a file format."""
+    formats = [name for kind in PREPROCESSINGS.values() for name in kind.file_formats]
+    check_choice("format", format, dict.fromkeys(formats))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.exceptions import ConfigError
+from augan.checks import check_choice
 from augan.seeding import child_seed
 
 ImageTransform = Callable[[np.ndarray], np.ndarray]
@@ -60,8 +60,7 @@ TRANSFORMS: dict[str, tuple[Callable[[Any], list], ...]] = {
 
 def check_transform(name: str) -> None:
     """Raise ConfigError unless a transform has the name; albumentations is not imported."""
-    if name not in TRANSFORMS:
-        raise ConfigError(f"unknown transform '{name}'; choose one of {', '.join(TRANSFORMS)}")
+    check_choice("transform", name, TRANSFORMS)
 
 
 def strong_variant(name: str) -> str:

@@ -1,7 +1,7 @@
 """Datasets: images or table rows with names, labels and groups; lookup of classes by name."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from augan.data.modalities.tables import Table, Target, as_frame, is_tabular
 from augan.data.sequences import ImageFiles
 from augan.data.validation import check_groups, check_images, check_labels
-from augan.exceptions import DataError
+from augan.exceptions import ConfigError, DataError
 from augan.io.images import ImageHeader
 
 MAX_SKIPPED_FRACTION = 0.1  # of all files
@@ -341,12 +341,28 @@ Classes = str | int | Sequence[str | int]  # one class or several, each a name o
 def as_class_names(classes: Classes) -> list[str]:
     """Return one class or several, each a name or a number, as a list of texts.
 
+    Numbers may be of any integer type, and several classes any iterable of classes.
+
+    Raises
+    ------
+    ConfigError
+        A class is neither a name nor a whole number, or its name is empty.
+
     Examples
     --------
     >>> as_class_names(3), as_class_names(["cat", 0])
     (['3'], ['cat', '0'])
     """
-    return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
+    is_several = isinstance(classes, Iterable) and not isinstance(classes, str | bytes | Mapping)
+    names: list[Any] = list(classes) if is_several else [classes]  # type: ignore[arg-type]
+    for name in names:
+        is_number = isinstance(name, int | np.integer) and not isinstance(name, bool)
+        if not name if isinstance(name, str) else not is_number:
+            raise ConfigError(
+                f"a class must be a name or a whole number, but is {name!r}; give one class or a "
+                "list of classes, such as ['cat', 'dog']"
+            )
+    return [str(name) for name in names]
 
 
 def resolve_class(name: str, class_names: Sequence[str]) -> int:

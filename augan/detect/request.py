@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from augan.checks import check_flag, check_path
 from augan.detect.conformal.decision import check_rates
-from augan.exceptions import ConfigError, DataError
+from augan.exceptions import ConfigError
 
 COMMAND = "detect"  # name of this command in the job description of a shard
 
@@ -61,15 +62,18 @@ class DetectionRequest:
 
     def __post_init__(self) -> None:
         check_rates(self.far, self.fdr)
-        if self.method is not None and not isinstance(self.method, str):
+        if self.method is not None and not (isinstance(self.method, str) and self.method):
             raise ConfigError(
-                f"method must be the name of a detection method, such as auto, got {self.method!r}"
+                f"`method` must be the name of a detection method, such as auto, got "
+                f"{self.method!r}"
             )
-        hint = "; score arrays with augan.load_detector(RUN).predict(images)"
+        object.__setattr__(self, "save_maps", check_flag("save_maps", self.save_maps))
+        hint = "score arrays with augan.load_detector(RUN).predict(images)"
         # Texts, so that requests are JSON-able, and equal ones compare equal.
-        object.__setattr__(self, "images", _as_text("images", self.images, hint))
+        object.__setattr__(self, "images", check_path("images", self.images, hint))
         if self.ignore_mask is not None:
-            object.__setattr__(self, "ignore_mask", _as_text("ignore_mask", self.ignore_mask))
+            mask = check_path("ignore_mask", self.ignore_mask)
+            object.__setattr__(self, "ignore_mask", mask)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options as a JSON-able dict; the constructor takes the same names."""
@@ -79,12 +83,3 @@ class DetectionRequest:
         """Return the same request for a process with another working directory."""
         mask = None if self.ignore_mask is None else os.path.abspath(self.ignore_mask)
         return replace(self, images=os.path.abspath(self.images), ignore_mask=mask)
-
-
-def _as_text(option: str, path: str | Path, hint: str = "") -> str:
-    """Return the path of an option as text; DataError, which ends in `hint`, if it is no path."""
-    if isinstance(path, str | os.PathLike):
-        return os.fsdecode(path)
-    raise DataError(
-        f"{option} must be the path of a file or folder, got {type(path).__name__}{hint}"
-    )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from augan.checks import check_choice
 from augan.exceptions import ConfigError
 from augan.registry import Registry
 
@@ -74,10 +75,7 @@ def method_names() -> tuple[str, ...]:
 
 def check_method(name: str) -> None:
     """Raise ConfigError unless a name is "auto" or the name of a method."""
-    if name != AUTO and name not in AUGMENTATION_METHODS:
-        raise ConfigError(
-            f"unknown method '{name}'; choose `method` {' or '.join([AUTO, *method_names()])}"
-        )
+    check_choice("method", name, (AUTO, *method_names()))
 
 
 def resolve_method(

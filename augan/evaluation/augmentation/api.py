@@ -136,12 +136,15 @@ def _experiment(protocol: EvaluationProtocol, data: EvaluationData) -> GainExper
     classifier = _classifier(protocol, data)
     base = default_base(has_unlabeled, classifier.supports_consistency)
     steps, config = protocol.gan_steps, protocol.config
-    arm = protocol.gan or gan_arm(steps=steps, config=config, base=base)
+    given = protocol.gan
+    if isinstance(given, str):
+        given = gan_arm(given, steps, config, base)
+    arm = given or gan_arm(steps=steps, config=config, base=base)
     if protocol.synthetic_fraction is not None:
         arm = replace(arm, synthetic_fraction=protocol.synthetic_fraction)
     candidates: tuple = ()
     if protocol.tune_fraction:
-        candidates = (protocol.gan,) if protocol.gan else gan_arms(steps, config, base)
+        candidates = (given,) if given else gan_arms(steps, config, base)
     experiment = GainExperiment(
         pool=pool,
         spec=spec,
@@ -166,7 +169,7 @@ def _experiment(protocol: EvaluationProtocol, data: EvaluationData) -> GainExper
     if has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
         raise ConfigError(
             "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "
-            "too: add self-training to --arms, or leave out --arms"
+            "too: add self-training to `arms`, or leave out `arms`"
         )
     return experiment
 

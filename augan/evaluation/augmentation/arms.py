@@ -300,7 +300,7 @@ def select_arms(
         requested = requested_baselines(names)
     for name in requested:
         if name not in eligible:
-            needs = " and --classifier cnn" if ARMS.get(name).needs_consistency else ""
+            needs = " and `classifier='cnn'`" if ARMS.get(name).needs_consistency else ""
             raise ConfigError(
                 f"the arm {name} needs unlabeled images{needs}; choose from {', '.join(eligible)}"
             )

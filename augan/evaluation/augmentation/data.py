@@ -264,7 +264,7 @@ def _split(
             return train, load_dataset(data, subset="test", groups=groups)
         except DataError as error:
             raise DataError(
-                f"{error}; or hold out a fraction of the images with --test-size 0.3"
+                f"{error}; or hold out a fraction of the images with `test_size=0.3`"
             ) from error
     try:
         load_dataset(data, subset="test")
@@ -272,7 +272,7 @@ def _split(
         pass
     else:
         raise ConfigError(
-            f"{train.name} has test images already; leave out --test-size, or move the test images"
+            f"{train.name} has test images already; leave out `test_size`, or move the test images"
         )
     labels = np.asarray(train.labels)
     counts = np.bincount(labels, minlength=train.num_classes)
@@ -283,7 +283,7 @@ def _split(
     for name, count, rest in zip(train.class_names, counts.tolist(), num_train.tolist()):
         if rest < MIN_LABELED:
             raise DataError(
-                f"the class {name} has {count} images, of which --test-size {test_size:g} leaves "
+                f"the class {name} has {count} images, of which `test_size={test_size:g}` leaves "
                 f"{rest} for training, but {MIN_LABELED} are needed; add images of the class"
             )
     # The training part counts the unreadable files of both parts.
@@ -343,7 +343,7 @@ def _exclude_test_groups(train: Dataset, test: Dataset) -> Dataset:
         raise DataError(
             f"the training and the test part have {len(shared)} group"
             f"{'s' if len(shared) > 1 else ''} in common, for example {shared[0]}; move each group "
-            "to one part, or put all images together and split them with --test-size"
+            "to one part, or put all images together and split them with `test_size`"
         )
     unlabeled = train.unlabeled
     if unlabeled is None or unlabeled.groups is None:
@@ -427,7 +427,7 @@ def check_leakage(
         raise DataError(
             f"{len(duplicates)} of the {len(data.test_labels)} test images equal training images "
             f"(for example {data.test_names[test_index]} and {data.names[index]}); remove them, or "
-            "leave them out of the test with --drop-duplicates"
+            "leave them out of the test with `drop_duplicates`"
         )
     if duplicates:
         data = data.without_test_images([test_index for test_index, _ in duplicates])

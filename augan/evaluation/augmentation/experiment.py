@@ -232,7 +232,7 @@ def select_synthetic_fraction(
     num_folds = min(_NUM_FOLDS, smallest // 2)
     if num_folds < 2:
         raise ConfigError(
-            f"--tune-fraction splits the labels of each class into folds, but a class has "
+            f"`tune_fraction` splits the labels of each class into folds, but a class has "
             f"{smallest} label{'' if smallest == 1 else 's'} in a repeat; give it 4 or more"
         )
     splitter = StratifiedKFold(

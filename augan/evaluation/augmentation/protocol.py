@@ -1,11 +1,22 @@
 """Protocol of an evaluation of augmentation: all options of the user, checked before any data."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from augan.augment.methods.registry import method_names
 from augan.augment.transforms import TRANSFORMS
-from augan.config import Config
+from augan.checks import (
+    check_choice,
+    check_flag,
+    check_fraction,
+    check_path,
+    check_seed_number,
+    check_whole_number,
+)
+from augan.config import Config, validate_config
 from augan.evaluation.augmentation.arms import requested_baselines
 from augan.evaluation.augmentation.subsets import SubsetSpec
 from augan.evaluation.augmentation.synthetic import GanArm
@@ -15,6 +26,7 @@ from augan.metrics.statistics import MIN_REPEATS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DEFAULT_REPEATS = 20
+_CLASSIFIER_ATTRIBUTES = ("name", "supports_consistency", "train")  # of the protocol `Classifier`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +60,11 @@ class EvaluationProtocol:
     repeats : int
         Number of repeats, at least 2. Each repeat samples another label subset and trains a new GAN
         and new classifiers.
-    arms : sequence of str or None
+    arms : str, sequence of str or None
         Arms without a GAN, see `augan.evaluation.augmentation.arms`. None: all arms that the data
         and the classifier allow.
-    gan : GanArm or None
-        The GAN arm. None: the augmentation method "transfer", see
+    gan : str, GanArm or None
+        The GAN arm, or the augmentation method of the GAN arm. None: the method "transfer", see
         `augan.evaluation.augmentation.gan_arms`.
     gan_steps, config : int, Config, or None
         Training steps and settings of the GAN. `training.max_minutes` has no effect. Without
@@ -67,12 +79,12 @@ class EvaluationProtocol:
     drop_duplicates : bool
         Whether to drop test images that equal training images, instead of refusing such images.
     seed : int
-        Seed of all random numbers.
+        Seed of all random numbers, 0 to 2**31 - 1.
 
     Raises
     ------
     ConfigError
-        An option is invalid, or two options contradict each other.
+        An option is invalid or has the wrong type, or two options contradict each other.
 
     Examples
     --------
@@ -89,8 +101,8 @@ class EvaluationProtocol:
     steps: int | None = None
     transform: str | None = None
     repeats: int = DEFAULT_REPEATS
-    arms: Sequence[str] | None = None
-    gan: GanArm | None = None
+    arms: str | Sequence[str] | None = None
+    gan: str | GanArm | None = None
     gan_steps: int | None = None
     synthetic_fraction: float | None = None
     tune_fraction: bool = False
@@ -99,30 +111,39 @@ class EvaluationProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.subset_spec()  # checks the numbers of labels
+        for name in ("rest_unlabeled", "tune_fraction", "drop_duplicates"):
+            self._set(name, check_flag(name, getattr(self, name)))
+        self._set("seed", check_seed_number(self.seed))
+        self._set("repeats", check_whole_number("repeats", self.repeats, MIN_REPEATS))
+        self._check_data()
         self._check_training()
-        if self.test_size is not None and not 0 < self.test_size < 1:
-            raise ConfigError(
-                f"--test-size must lie between 0 and 1, but is {self.test_size:g}; try 0.3"
-            )
-        if self.repeats < MIN_REPEATS:
-            raise ConfigError(
-                f"--repeats must be {MIN_REPEATS} or more, but is {self.repeats}; the default is "
-                f"{DEFAULT_REPEATS}"
-            )
+        self._check_gan()
         if self.arms is not None:
-            requested_baselines(self.arms)
-        if self.synthetic_fraction is None:
-            return
-        if not 0 <= self.synthetic_fraction <= 1:
+            self._set("arms", _check_arms(self.arms))
+
+    def _set(self, name: str, value: Any) -> None:
+        """Replace an attribute by its normal form; only for the constructor."""
+        object.__setattr__(self, name, value)
+
+    def _check_data(self) -> None:
+        """Raise ConfigError for invalid labels, groups or an invalid size of the test."""
+        if not isinstance(self.rare, Mapping):
             raise ConfigError(
-                f"--synthetic-fraction must lie between 0 and 1, but is {self.synthetic_fraction:g}"
+                "`rare` must be a dict of the number of labeled images by class, but is "
+                f"{self.rare!r}; give a dict such as {{'coat': 8}}"
             )
-        if self.tune_fraction:
+        spec = self.subset_spec()  # checks the numbers of labels
+        self._set("labels_per_class", spec.labels_per_class)
+        self._set("rare", spec.rare)
+        if self.rest_unlabeled and self.labels_per_class is None and not self.rare:
             raise ConfigError(
-                "--tune-fraction selects the synthetic fraction; leave out one of "
-                "--synthetic-fraction and --tune-fraction"
+                "`rest_unlabeled` keeps the images that lose their label, but every image is "
+                "labeled; give `labels_per_class` or `rare`, or leave out `rest_unlabeled`"
             )
+        if self.test_size is not None:
+            self._set("test_size", check_fraction("test_size", self.test_size))
+        if self.groups is not None:
+            self._set("groups", check_path("groups", self.groups))
 
     def subset_spec(self) -> SubsetSpec:
         """Return the specification of the label subset of each repeat."""
@@ -130,20 +151,63 @@ class EvaluationProtocol:
 
     def _check_training(self) -> None:
         """Raise ConfigError for an invalid classifier, transform or number of training steps."""
-        for option, number in (("--steps", self.steps), ("--gan-steps", self.gan_steps)):
-            if number is not None and number < 1:
-                raise ConfigError(f"{option} must be 1 or more, but is {number}")
+        for name in ("steps", "gan_steps"):
+            if getattr(self, name) is not None:
+                self._set(name, check_whole_number(name, getattr(self, name), 1))
         if isinstance(self.classifier, str):
-            if self.classifier not in CLASSIFIERS:
-                raise ConfigError(
-                    f"unknown classifier '{self.classifier}'; choose one of "
-                    f"{', '.join(CLASSIFIERS)}"
-                )
+            check_choice("classifier", self.classifier, CLASSIFIERS)
             if self.steps is not None and self.classifier != "cnn":
                 raise ConfigError(
-                    f"--steps requires --classifier cnn; the classifier is {self.classifier}"
+                    f"`steps` requires `classifier='cnn'`; the classifier is {self.classifier}"
                 )
-        if self.transform is not None and self.transform not in TRANSFORMS:
+        elif not all(hasattr(self.classifier, name) for name in _CLASSIFIER_ATTRIBUTES):
             raise ConfigError(
-                f"unknown transform '{self.transform}'; choose one of {', '.join(TRANSFORMS)}"
+                f"`classifier` must be {', '.join(CLASSIFIERS)} or a `Classifier`, but is "
+                f"{self.classifier!r}; give one of the names, or an object with "
+                f"{', '.join(_CLASSIFIER_ATTRIBUTES)}"
             )
+        if self.transform is not None:
+            check_choice("transform", self.transform, TRANSFORMS)
+
+    def _check_gan(self) -> None:
+        """Raise ConfigError for an invalid GAN arm or invalid settings of the GAN."""
+        if isinstance(self.gan, str):
+            check_choice("gan", self.gan, method_names())
+        elif self.gan is not None and not isinstance(self.gan, GanArm):
+            raise ConfigError(
+                f"`gan` must be a GAN arm or its name, but is {self.gan!r}; give one of "
+                f"{', '.join(method_names())}, or a `GanArm`"
+            )
+        if self.config is not None:
+            validate_config(self.config)
+        if self.synthetic_fraction is None:
+            return
+        fraction = check_fraction("synthetic_fraction", self.synthetic_fraction, include_ends=True)
+        self._set("synthetic_fraction", fraction)
+        if self.tune_fraction:
+            raise ConfigError(
+                "`tune_fraction` selects the synthetic fraction; leave out one of "
+                "`synthetic_fraction` and `tune_fraction`"
+            )
+
+
+def _check_arms(arms: Any) -> tuple[str, ...]:
+    """Return the names of arms as a tuple; one text is one arm.
+
+    Raises
+    ------
+    ConfigError
+        The arms are no list of names, an arm does not exist or is named twice, or no arm without a
+        GAN is named.
+    """
+    names = (arms,) if isinstance(arms, str) else arms
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"`arms` must be a list of names of arms, but is {arms!r}; give a list such as "
+            "['real', 'gan']"
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"`arms` names the arm {twice[0]} twice; keep one of the two")
+    requested_baselines(names)
+    return tuple(names)

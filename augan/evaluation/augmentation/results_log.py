@@ -48,9 +48,9 @@ class PredictionLog:
         path = self.folder / PREDICTIONS_FILE
         if self.folder.exists() and not path.exists():
             if not self.folder.is_dir():
-                raise DataError(f"{self.folder} is a file; name a folder with --out")
+                raise DataError(f"{self.folder} is a file; name a folder with `out`")
             if any(self.folder.iterdir()):
-                raise DataError(f"{self.folder} holds other files; name a new folder with --out")
+                raise DataError(f"{self.folder} holds other files; name a new folder with `out`")
         with report_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "a+b")  # noqa: SIM115
@@ -122,7 +122,7 @@ class PredictionLog:
         if try_lock(self._file) is False:
             raise DataError(
                 f"another evaluation is writing {self.folder}; wait for it to end, or name a new "
-                "folder with --out"
+                "folder with `out`"
             )
         self._file.seek(0)
         content = self._file.read()
@@ -140,7 +140,7 @@ class PredictionLog:
         except (ValueError, LookupError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(
                 f"{self.folder / PREDICTIONS_FILE} is damaged ({error}); name a new folder with "
-                "--out"
+                "`out`"
             ) from error
         self._check_identity(former, json.loads(json.dumps(identity)))
 
@@ -158,13 +158,13 @@ class PredictionLog:
         if changed == ["data"]:
             raise DataError(
                 f"the data has changed since the evaluation in {self.folder} began; name a new "
-                "folder with --out"
+                "folder with `out`"
             )
         if changed:
             values = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
             raise ConfigError(
                 f"{self.folder} holds an evaluation with other settings ({values}); repeat the "
-                "earlier command to continue that evaluation, or name a new folder with --out"
+                "earlier command to continue that evaluation, or name a new folder with `out`"
             )
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -185,5 +185,5 @@ def report_write_errors(path: Path) -> Iterator[None]:
         raise DataError(
             f"cannot write {path} ({error.strerror or error}); free some space and check the "
             "permissions, then repeat the command, which continues where it stopped, or name "
-            "another folder with --out"
+            "another folder with `out`"
         ) from error

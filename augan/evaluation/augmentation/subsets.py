@@ -8,10 +8,11 @@ number of its repeat.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from augan.data.dataset import resolve_class
+from augan.data.dataset import as_class_names, resolve_class
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 
@@ -43,7 +44,7 @@ class LabelPool:
 class SubsetSpec:
     """Specification of a label subset: the number of labeled and unlabeled images.
 
-    Raises ConfigError if a number of labeled images is below 2.
+    Raises ConfigError if a number of labeled images is no whole number or below 2.
 
     Attributes
     ----------
@@ -65,9 +66,13 @@ class SubsetSpec:
 
     def __post_init__(self) -> None:
         if self.labels_per_class is not None:
-            _check_count("--labels-per-class", self.labels_per_class)
-        for name, count in self.rare.items():
-            _check_count(f"--rare {name}", count)
+            number = _check_count("`labels_per_class`", self.labels_per_class)
+            object.__setattr__(self, "labels_per_class", number)
+        rare = {name: _check_count(f"`rare` {name}", num) for name, num in self.rare.items()}
+        names = {as_class_names(name)[0]: number for name, number in rare.items()}
+        if len(names) < len(rare):
+            raise ConfigError(f"`rare` names a class twice: {list(rare)}; keep one of the two")
+        object.__setattr__(self, "rare", names)
 
     def class_counts(self, pool: LabelPool) -> np.ndarray:
         """Return the number of labeled images of each class in a subset of a pool, int `[K]`.
@@ -88,7 +93,7 @@ class SubsetSpec:
             label = resolve_class(name, pool.class_names)
             if label in names:
                 raise ConfigError(
-                    f"--rare {names[label]} and --rare {name} both mean the class "
+                    f"`rare` {names[label]} and `rare` {name} both mean the class "
                     f"{pool.class_names[label]}; keep one of the two"
                 )
             names[label] = name
@@ -96,7 +101,7 @@ class SubsetSpec:
         for name, num, count in zip(pool.class_names, available.tolist(), counts.tolist()):
             required = max(count, MIN_LABELED)
             if num < required:
-                fewer = f", or use fewer with --rare '{name}={num}'" if num >= MIN_LABELED else ""
+                fewer = f", or use fewer with `rare='{name}={num}'`" if num >= MIN_LABELED else ""
                 raise DataError(
                     f"the class {name} has {num} training image{'' if num == 1 else 's'}, but "
                     f"{required} are needed for each repeat; add images{fewer}"
@@ -202,9 +207,10 @@ def subset_indices(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) ->
     return np.sort(np.concatenate(indices))
 
 
-def _check_count(option: str, count: int) -> None:
-    """Raise ConfigError if the number of an option is below 2 labeled images of a class."""
-    if count < MIN_LABELED:
+def _check_count(label: str, count: Any) -> int:
+    """Return a number of labeled images of a class; ConfigError below 2 or for other types."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < MIN_LABELED:
         raise ConfigError(
-            f"{option} must be {MIN_LABELED} or more labeled images of a class, but is {count}"
+            f"{label} must be {MIN_LABELED} or more labeled images of a class, but is {count!r}"
         )
+    return int(count)

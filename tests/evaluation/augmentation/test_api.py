@@ -162,13 +162,13 @@ def test_unlabeled_images_add_arms_and_a_second_gain(tmp_path):
 
 def test_baselines_without_unlabeled_images_are_refused(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabeled=20)
-    with pytest.raises(ConfigError, match="add self-training to --arms"):
+    with pytest.raises(ConfigError, match="add self-training to `arms`"):
         evaluate(data, tmp_path / "out", arms=["real", "oversampling"])
 
 
 def test_rest_unlabeled_without_rest_warns(data, tmp_path):
     result = evaluate(
-        data, tmp_path / "out", arms=None, labels_per_class=None, rare={}, rest_unlabeled=True
+        data, tmp_path / "out", arms=None, labels_per_class=12, rare={}, rest_unlabeled=True
     )
     assert "self-training" not in [row["arm"] for row in result.arms]
     assert any("--rest-unlabeled has no effect" in text for text in result.summary["warnings"])
@@ -290,7 +290,7 @@ def test_duplicates_in_the_test_are_refused_or_dropped(data, tmp_path):
     twin = sorted((data / "train" / "1").iterdir())[0]
     (data / "test" / "1" / "twin.png").write_bytes(twin.read_bytes())
     everything = {"labels_per_class": None, "rare": {}}
-    with pytest.raises(DataError, match=r"1 of the 25 test images equal .* --drop-duplicates"):
+    with pytest.raises(DataError, match=r"1 of the 25 test images equal .* `drop_duplicates`"):
         evaluate(data, tmp_path / "out", **everything)
     result = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
     assert (result.summary["num_test"], result.summary["num_dropped_duplicates"]) == (24, 1)
@@ -461,7 +461,7 @@ def test_select_arms_returns_eligible_arms():
     balanced = select_arms(None, False, True, is_imbalanced=False)
     assert balanced == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
     assert "smote" in select_arms(["smote"], False, True, is_imbalanced=False)
-    with pytest.raises(ConfigError, match="unlabeled images and --classifier cnn"):
+    with pytest.raises(ConfigError, match="unlabeled images and `classifier='cnn'`"):
         select_arms(["consistency"], True, False)
 
 

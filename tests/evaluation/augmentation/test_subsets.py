@@ -34,13 +34,13 @@ def test_sample_subset_depends_on_the_repeat_only(pool):
     [
         (
             {"labels_per_class": 0},
-            "--labels-per-class must be 2 or more labeled images of a class, but is 0",
+            "`labels_per_class` must be 2 or more labeled images of a class, but is 0",
         ),
         ({"labels_per_class": 1}, "must be 2 or more .* but is 1"),
-        ({"rare": {"dog": -3}}, "--rare dog must be 2 or more .* but is -3"),
+        ({"rare": {"dog": -3}}, "`rare` dog must be 2 or more .* but is -3"),
         ({"rare": {"dgo": 3}}, "the classes are: cat, dog, emu; did you mean dog"),
         ({"labels_per_class": 31}, "the class cat has 30 training images, but 31"),
-        ({"rare": {"dog": 3, "1": 4}}, "--rare dog and --rare 1 both mean the class dog"),
+        ({"rare": {"dog": 3, "1": 4}}, "`rare` dog and `rare` 1 both mean the class dog"),
     ],
 )
 def test_sample_subset_of_an_invalid_spec_raises(pool, spec, words):
