@@ -204,8 +204,8 @@ class Detector:
         rows : ndarray of int or None
             Indices of the samples to score; None: all.
         small_batches : bool
-            Whether a few samples are scored fast, and equal to other numbers of samples up to
-            rounding only; see `augan.gan.inference.BatchInference`.
+            Whether fewer than 48 samples are scored fast, with scores that differ by rounding from
+            those of more samples; see `augan.gan.inference.BatchInference`.
         """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, rows))
         with self._bundle_errors():

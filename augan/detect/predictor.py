@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.bundle import Bundle, load_bundle
-from augan.data.dataset import SampleType, plural
+from augan.data.dataset import SampleType
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.detect.conformal.calibration import Calibration
@@ -176,8 +176,10 @@ class Predictor:
         """Score one or several images or rows, and decide which are anomalies.
 
         The preprocessing is that of `augan detect`, and so are the scores: equal to the last bit
-        for 48 samples or more at once, and up to rounding for fewer, which run in smaller batches
-        of the networks to take less time.
+        for 48 samples or more at once. Fewer run in smaller batches of the networks to take less
+        time, and their scores differ by at most 0.01 standard deviations of the calibration scores,
+        the tolerance of an export. The largest differences are those of samples that nearly equal
+        a training sample, because float32 cancels digits of their small distance to it.
 
         Parameters
         ----------
@@ -220,7 +222,10 @@ class Predictor:
         with_maps = maps and preprocessing.supports_maps
         collected = _Collected()
         for batch, user_images in self._batches(images):
-            scored = self.score_batch(batch, maps=with_maps, small_batches=True)
+            # A chunk that is followed by others runs in full batches, and so do the others.
+            is_partial = sum(image.num_bytes for image in user_images) >= MAX_CHUNK_BYTES
+            few = not (collected.names or is_partial)
+            scored = self.score_batch(batch, maps=with_maps, small_batches=few)
             collected.add(batch, scored, user_images)
         components = np.concatenate(collected.components)
         scores = components.sum(axis=1)
@@ -301,8 +306,8 @@ class Predictor:
         maps : bool
             Whether to compute the anomaly maps of images too.
         small_batches : bool
-            Whether a few samples are scored fast, and equal to other numbers of samples up to
-            rounding only.
+            Whether fewer than 48 samples are scored fast, with scores that differ by rounding from
+            those of more samples.
         """
         detector, samples = self.detector, batch.samples
         if not maps:
@@ -338,7 +343,7 @@ class Predictor:
         for chunk in chunks:
             loaders = ((image.name, image.decode) for image in chunk)
             batch = prepare_images(loaders, preprocessing, self.ignore_mask)
-            _require_all(batch, "image", "leave them out, or score the folder with augan detect")
+            _require_all(batch, "image", "leave out such images, or score files with augan detect")
             yield batch, chunk
             is_empty = False
         if is_empty:
@@ -352,7 +357,7 @@ class Predictor:
         for frame in frames:
             names = [str(start + row) for row in range(len(frame))]
             batch = prepare_rows(frame, names, preprocessing)
-            _require_all(batch, "row", "correct or remove them")
+            _require_all(batch, "row", "correct or remove such rows")
             yield batch, ()
             start += len(frame)
         if not start:
@@ -418,10 +423,13 @@ def _chunks(images: Iterator[UserImage], size: int) -> Iterator[list[UserImage]]
 
 
 def _require_all(batch: SampleBatch, sample_type: SampleType, remedy: str) -> None:
-    """Raise DataError, which names the first, if samples of a batch cannot be used."""
+    """Raise DataError, which names the first, if samples of a batch cannot be used.
+
+    There is no count, because later chunks of an iterator were not read yet. A single sample
+    cannot be left out, so the message then has no such remedy.
+    """
     if batch.failures:
-        (name, reason), count = next(iter(batch.failures.items())), len(batch.failures)
-        raise DataError(
-            f"{count} of {count + len(batch.names)} {plural(sample_type)} cannot be used "
-            f"({sample_type} {name}: {reason}); {remedy}"
-        )
+        name, reason = next(iter(batch.failures.items()))
+        is_single = len(batch.failures) + len(batch.names) == 1
+        end = "" if is_single else f"; {remedy}"
+        raise DataError(f"{sample_type} {name} cannot be used: {reason}{end}")

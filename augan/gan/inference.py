@@ -14,6 +14,7 @@ import tensorflow as tf
 BATCH_SIZE = 64  # of everything that is compared with a calibration or stored
 SMALL_BATCH_SIZES = (8, 1)  # for a few samples in memory
 MIN_FILLED = 0.75  # share of a small batch, or of 64, that must be filled, unless the batch is of 1
+MIN_EXACT = int(MIN_FILLED * BATCH_SIZE)  # rows of a call that always run in batches of 64
 
 
 class BatchInference:
@@ -21,9 +22,9 @@ class BatchInference:
 
     By default every batch has `BATCH_SIZE` rows, the last one padded, so that the result of a row
     is the same to the last bit whatever rows come with it, and in every order and number. With
-    `small_batches`, a few rows run in batches of 8 or 1, in a fraction of the time of 64 rows.
-    Results are equal to the last bit among batches of one size; between two sizes they differ by
-    rounding, as the results of an exported graph do. The graph of a size is compiled when the size
+    `small_batches`, fewer than 48 rows run in batches of 8 or 1, in a fraction of the time of 64
+    rows. Results are equal to the last bit among batches of one size; between two sizes they differ
+    by rounding, as the results of an exported graph do. The graph of a size is compiled when the size
     is first used. Several threads may call one instance.
 
     Parameters
@@ -61,8 +62,9 @@ class BatchInference:
         *inputs : ndarray [N, ...]
             One array per input of the function, all of the same length; converted to float32.
         small_batches : bool
-            Whether a few rows run in batches of 8 or 1 rows instead of 64: for requests in memory,
-            where time matters. False for whatever must not depend on the number of rows (default).
+            Whether fewer than `MIN_EXACT` rows run in batches of 8 or 1 rows instead of 64: for
+            requests in memory, where time matters. False for whatever must not depend on the number
+            of rows (default).
 
         Yields
         ------
@@ -70,8 +72,9 @@ class BatchInference:
             One array per output, with at most `BATCH_SIZE` rows.
         """
         start, total = 0, len(inputs[0])
+        is_small = small_batches and total < MIN_EXACT
         while start < total:
-            size = _batch_size(total - start) if small_batches else BATCH_SIZE
+            size = _small_batch_size(total - start) if is_small else BATCH_SIZE
             batch = [np.asarray(x[start : start + size], np.float32) for x in inputs]
             start, count = start + size, len(batch[0])
             if count < size:
@@ -100,10 +103,9 @@ class BatchInference:
         return self._compiled[size]
 
 
-def _batch_size(count: int) -> int:
-    """Return the size of the next batch of `count` remaining rows, of which few are padding."""
-    sizes = (BATCH_SIZE, *SMALL_BATCH_SIZES)
-    return next(size for size in sizes if size == 1 or count >= MIN_FILLED * size)
+def _small_batch_size(count: int) -> int:
+    """Return the size of the next batch of few remaining rows, with little padding."""
+    return next(size for size in SMALL_BATCH_SIZES if size == 1 or count >= MIN_FILLED * size)
 
 
 def latent_noise(

@@ -141,20 +141,26 @@ def test_many_images_score_as_the_command_writes(
     table = pd.read_csv(tmp_path / "out" / SCORES_FILE)
     given = MANY[kind](pixels, folder)
     result = predictor.predict(given, far=0.2)
-    full = slice(None, 64)  # the rest runs in a batch of 8
-    np.testing.assert_array_equal(result.scores[full], table["score"][full])
-    np.testing.assert_allclose(result.scores, table["score"], atol=ROUNDING * spread(predictor))
-    np.testing.assert_array_equal(result.p_values[full], table["p_value"][full])
-    np.testing.assert_array_equal(result.decisions[full], table["anomaly"][full] == 1)
+    np.testing.assert_array_equal(result.scores, table["score"])
+    np.testing.assert_array_equal(result.p_values, table["p_value"])
+    np.testing.assert_array_equal(result.decisions, table["anomaly"] == 1)
     own = result.to_frame()
     assert list(own) == list(table)
     for name in result.component_names:
-        np.testing.assert_array_equal(own[name][full], table[name][full])
+        np.testing.assert_array_equal(own[name], table[name])
     np.testing.assert_allclose(result.components.sum(axis=1), result.scores, rtol=1e-12)
     if kind == "folder":
         assert result.names == list(table["path"])
     exact = predictor.score(MANY[kind](pixels, folder))
-    np.testing.assert_array_equal(exact, table["score"])  # always in batches of 64
+    np.testing.assert_array_equal(exact, table["score"])
+
+
+def test_a_last_small_chunk_scores_as_the_command_writes(
+    predictor: Predictor, pixels: np.ndarray
+) -> None:
+    many = pixels[np.arange(520) % 70]
+    result = predictor.predict(iter(many), maps=False)
+    np.testing.assert_array_equal(result.scores, predictor.score(many))
 
 
 def test_decisions_follow_from_the_rate(
@@ -509,7 +515,11 @@ class TestRows:
             (pd.DataFrame({"width": []}), "the table has no rows"),
             (
                 pd.DataFrame({"width": [np.nan], "height": [1.0], "kind": ["a"]}),
-                "1 of 1 rows cannot be used.*width is missing",
+                "row 0 cannot be used: width is missing",
+            ),
+            (
+                pd.DataFrame({"width": pd.array([pd.NA], "Int64"), "height": [1.0], "kind": "a"}),
+                "row 0 cannot be used: width is missing",
             ),
         ],
         ids=lambda value: str(value)[:20],

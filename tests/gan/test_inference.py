@@ -132,8 +132,8 @@ def test_function_is_traced_once_for_full_batches():
         (10, [8, 1, 1]),
         (47, [8] * 6),
         (48, [64]),
-        (65, [64, 1]),
-        (130, [64, 64, 1, 1]),
+        (65, [64, 64]),
+        (130, [64, 64, 64]),
     ],
 )
 def test_small_batches_fit_the_number_of_rows(count, expected):

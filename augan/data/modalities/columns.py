@@ -105,7 +105,9 @@ class ColumnSpec:
 
     def failure_reason(self, value: Any) -> str:
         """Return the reason why the value of a cell cannot be used, for messages."""
-        if value is None or value != value or self.kind == "category":
+        import pandas as pd
+
+        if pd.isna(value) or self.kind == "category":
             return f"{self.name} is missing"
         if isinstance(value, str):
             return f"{self.name} is {value!r}, not a number"

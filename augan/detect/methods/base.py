@@ -161,7 +161,7 @@ class TensorScorer(ABC):
         samples : ndarray or RaggedImages
             Normalized samples.
         small_batches : bool
-            Whether a few samples are scored fast, and equal to other batch sizes by rounding only.
+            Whether fewer than 48 samples are scored fast, with results that differ by rounding.
 
         Raises
         ------
