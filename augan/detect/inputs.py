@@ -46,6 +46,8 @@ class SampleBatch:
         Name of each unreadable sample -> reason.
     shapes : list of tuple (H, W)
         Original size of each image in pixels; empty for rows.
+    channels : list of int
+        Original channels of each image, 1 (gray) or 3 (color); empty for rows.
     unknown_columns : sequence of str
         Columns of the rows that the training data did not have; empty for images.
     """
@@ -54,6 +56,7 @@ class SampleBatch:
     samples: np.ndarray | RaggedImages
     failures: dict[str, str]
     shapes: list[Shape] = field(default_factory=list)
+    channels: list[int] = field(default_factory=list)
     unknown_columns: Sequence[str] = ()
 
 
@@ -77,7 +80,7 @@ def prepare_images(
     SampleBatch
         Images that cannot be read or prepared are listed as failures.
     """
-    names, samples, failures, shapes = [], [], {}, []
+    names, samples, failures, shapes, channels = [], [], {}, [], []
     for name, load in images:
         try:
             image = load()
@@ -88,7 +91,8 @@ def prepare_images(
         else:
             names.append(name)
             shapes.append(image.shape[:2])
-    return SampleBatch(names, preprocessing.stack(samples), failures, shapes)
+            channels.append(image.shape[-1])
+    return SampleBatch(names, preprocessing.stack(samples), failures, shapes, channels)
 
 
 def prepare_rows(

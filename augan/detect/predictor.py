@@ -106,7 +106,9 @@ def load_detector(run_or_bundle: Bundle | str | Path, method: str | None = None)
 class Predictor:
     """Scorer of images or rows in memory, with the preprocessing of the training.
 
-    Several threads may use one predictor. Use `load_detector` to make one.
+    Several threads may use one predictor. Use `load_detector` to make one. `pickle`, `joblib` and
+    `copy.deepcopy` store the bundle and restore the detector, which takes seconds. Start other
+    processes by "spawn": TensorFlow does not work in processes that were started by "fork".
 
     Parameters
     ----------
@@ -129,6 +131,7 @@ class Predictor:
         self.detector, self.ignore_mask = detector, ignore_mask
         self._bundle = bundle
         self._expected_shape = get_expected_shape(bundle, detector.preprocessing)
+        self._is_color = getattr(detector.preprocessing, "channels", 1) == 3
 
     @classmethod
     def from_bundle(
@@ -154,6 +157,11 @@ class Predictor:
     def __repr__(self) -> str:
         """Return the method and the bundle in one line."""
         return f"<Predictor {self.detector.method.name} of {self._bundle!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the bundle for pickling and copying, from which the detector is restored."""
+        # Compiled functions can be neither pickled nor copied.
+        return Predictor.from_bundle, (self._bundle, self.detector.method.name, self.ignore_mask)
 
     @property
     def calibration(self) -> Calibration:
@@ -236,7 +244,7 @@ class Predictor:
             decision = decision.without_guarantee(void_reason)
         warnings = [
             void_reason,
-            *collected.input_warnings(self._expected_shape),
+            *collected.input_warnings(self._expected_shape, self._is_color),
             rule.warning,
             decision.warning,
         ]
@@ -332,8 +340,9 @@ class Predictor:
         if preprocessing.pixel_type is None:
             of_rows = preprocessing.require_rows()
             return self._row_batches(iterate_rows(images, of_rows, size), of_rows)
-        user_images = iterate_images(images, preprocessing.pixel_type)
-        return self._image_batches(_chunks(user_images, size), preprocessing.require_images())
+        of_images = preprocessing.require_images()
+        user_images = iterate_images(images, preprocessing.pixel_type, of_images.channels == 3)
+        return self._image_batches(_chunks(user_images, size), of_images)
 
     def _image_batches(
         self, chunks: Iterator[list[UserImage]], preprocessing: ImagePreprocessing
@@ -372,6 +381,7 @@ class _Collected:
     components: list[np.ndarray] = field(default_factory=list)
     maps: list[np.ndarray] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
+    channels: list[int] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
     top_images: dict[int, UserImage] = field(default_factory=dict)
     _scores: dict[int, float] = field(default_factory=dict)  # of the top images
@@ -391,10 +401,11 @@ class _Collected:
         self.components.append(scored.components)
         self.maps += scored.maps
         self.shapes += batch.shapes
+        self.channels += batch.channels
         self.unknown_columns = list(batch.unknown_columns)
 
-    def input_warnings(self, expected_shape: tuple[int, ...] | None) -> list[str]:
-        """Return warnings about images of an unexpected size, or about unknown columns."""
+    def input_warnings(self, expected_shape: tuple[int, ...] | None, is_color: bool) -> list[str]:
+        """Return warnings about images of unexpected sizes or colors, or unknown columns."""
         resized = [
             name
             for name, shape in zip(self.names, self.shapes)
@@ -403,6 +414,13 @@ class _Collected:
         warnings = []
         if resized and expected_shape is not None:
             warnings.append(describe_resized(resized, len(self.names), expected_shape))
+        gray = [name for name, count in zip(self.names, self.channels) if count == 1]
+        if gray and is_color:
+            warnings.append(
+                f"{len(gray)} of {len(self.names)} images are gray, for example {min(gray)}, but "
+                "the model is one of color images: they look different to a model that was "
+                "trained on color"
+            )
         if self.unknown_columns:
             warnings.append(describe_unknown_columns(self.unknown_columns))
         return warnings

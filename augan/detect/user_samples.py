@@ -136,7 +136,7 @@ def as_pixel_type(pixels: Any, pixel_type: str) -> Any:
     return (pixels if is_frame(pixels) else array).astype(pixel_type) if fits else pixels
 
 
-def iterate_images(images: Any, pixel_type: str) -> Iterator[UserImage]:
+def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[UserImage]:
     """Return an iterator over the images of the user.
 
     The argument is checked by this call; the items of an iterator are checked when they are read.
@@ -149,6 +149,9 @@ def iterate_images(images: Any, pixel_type: str) -> Iterator[UserImage]:
         C]`.
     pixel_type : str
         Type of the pixels of the model.
+    is_color : bool
+        Whether the model is one of color images: an array `[3, H, W]` is then refused, because its
+        channels probably come first.
 
     Raises
     ------
@@ -168,7 +171,7 @@ def iterate_images(images: Any, pixel_type: str) -> Iterator[UserImage]:
     if _is_array(images):
         array = _as_array(images)
         if array.dtype != object:
-            return _iterate_array(array, pixel_type)
+            return _iterate_array(array, pixel_type, is_color)
         images = list(array)
     if is_frame(images) or isinstance(images, Mapping | set | frozenset):
         raise DataError(
@@ -193,6 +196,10 @@ def _is_array(value: Any) -> bool:
 
 def _as_array(value: Any) -> np.ndarray:
     """Return an array of any library as one of NumPy; DataError if it cannot be converted."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(
+            "the array has masked values, which are no samples; fill or remove masked values"
+        )
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # such as PyTorch's of another device
@@ -248,11 +255,22 @@ def _check_number_type(array: np.ndarray) -> None:
         )
 
 
-def _iterate_array(array: np.ndarray, pixel_type: str) -> Iterator[UserImage]:
+def _iterate_array(array: np.ndarray, pixel_type: str, is_color: bool) -> Iterator[UserImage]:
     """Return an iterator over the images of one array, which is converted at once."""
     _check_number_type(array)
     if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in _CHANNELS):
         array = array[None]
+    elif array.ndim == 3 and array.shape[-1] == 2:
+        raise DataError(
+            f"the array {list(array.shape)} is one image of 2 channels; give 1, 3 or 4, for "
+            "example x[..., :1]"
+        )
+    elif array.ndim == 3 and is_color and array.shape[0] in (1, 3):
+        raise DataError(
+            f"the array {list(array.shape)} would be {array.shape[0]} gray images, but the model "
+            "is one of color images; channels come last: use x.transpose(1, 2, 0), or give gray "
+            "images as [N, H, W, 1]"
+        )
     images = as_images(array, pixel_type)
     return (UserImage(str(row), image, pixel_type) for row, image in enumerate(images))
 

@@ -24,8 +24,8 @@ class BatchInference:
     is the same to the last bit whatever rows come with it, and in every order and number. With
     `small_batches`, fewer than 48 rows run in batches of 8 or 1, in a fraction of the time of 64
     rows. Results are equal to the last bit among batches of one size; between two sizes they differ
-    by rounding, as the results of an exported graph do. The graph of a size is compiled when the size
-    is first used. Several threads may call one instance.
+    by rounding, as the results of an exported graph do. The graph of a size is compiled when the
+    size is first used. Several threads may call one instance.
 
     Parameters
     ----------

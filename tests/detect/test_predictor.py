@@ -1,6 +1,8 @@
 """Tests of `load_detector(...).predict`: samples in memory, equal to `augan detect` on files."""
 
+import copy
 import io
+import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -273,6 +275,9 @@ WRONG: list[tuple[Any, str]] = [
     (np.zeros((8, 8), complex), "the array is complex128"),
     (np.array([["a"]]), "the array is <U1"),
     (np.full((8, 8), np.nan, np.float32), "NaN"),
+    (np.zeros((8, 9, 2), np.uint8), "2 channels; give 1, 3 or 4"),
+    (np.ma.masked_equal(np.eye(8, dtype=np.uint8), 1), "fill or remove masked values"),
+    (["no/such.png"], "image no/such.png cannot be used: .*no such file"),
     (np.full((8, 8), 0.5), "float32, but the model takes uint8"),
     (np.zeros((8, 8, 3), np.uint8), r"channel count \(3\)"),
     ("no/such.png", "there is no such file"),
@@ -375,6 +380,47 @@ def test_threads_get_the_results_of_one_thread(
         assert other.maps is not None
         for own, expected_map in zip(one.maps, other.maps):
             np.testing.assert_array_equal(own, expected_map)
+
+
+def restored_by_pickle(predictor: Predictor) -> Predictor:
+    restored: Predictor = pickle.loads(pickle.dumps(predictor))
+    return restored
+
+
+@pytest.mark.parametrize("copied", [restored_by_pickle, copy.deepcopy])
+def test_copies_give_the_same_results(
+    copied: Callable[[Predictor], Predictor], predictor: Predictor, prediction: Prediction,
+    pixels: np.ndarray,
+) -> None:  # fmt: skip
+    predictor.predict(pixels[:1])  # compiled functions cannot be copied
+    other = copied(predictor)
+    assert other is not predictor
+    np.testing.assert_array_equal(other.predict(pixels, far=0.2).scores, prediction.scores)
+
+
+class TestColor:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def color(pixels: np.ndarray) -> Predictor:
+        images = np.repeat(pixels[:40], 3, axis=-1)
+        estimator = GANDetector(steps=2, random_state=0, far=0.3, verbose=0).fit(images)
+        return load_detector(estimator.bundle_)
+
+    @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8)])
+    def test_leading_channels_are_refused(self, shape: Any, color: Predictor) -> None:
+        with pytest.raises(DataError, match=r"channels come last: use x.transpose\(1, 2, 0\)"):
+            color.predict(np.zeros(shape, np.uint8))
+
+    def test_gray_images_are_scored_with_a_warning(
+        self, color: Predictor, pixels: np.ndarray
+    ) -> None:
+        mixed = [pixels[0], np.repeat(pixels[1], 3, axis=-1)]
+        warnings = color.predict(mixed).warnings
+        assert any(
+            text.startswith("1 of 2 images are gray, for example 0, but") for text in warnings
+        )
+        assert not any("gray" in text for text in color.predict(mixed[1]).warnings)
+        assert len(color.predict(pixels[:4, ..., 0])) == 4
 
 
 class TestDisplay:
