@@ -27,10 +27,11 @@ from augan.augment.manifest import (
     write_manifest,
 )
 from augan.augment.methods.registry import PRIOR_SAMPLING
-from augan.augment.request import AugmentRequest, check_count
+from augan.augment.request import AugmentRequest, check_count, check_request
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
-from augan.bundle import Bundle
+from augan.bundle import Bundle, as_bundle
+from augan.checks import check_seed_number
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
@@ -92,7 +93,7 @@ class AugmentationResult:
 
 
 def augment_folder(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     request: AugmentRequest,
     out: str | Path | None = None,
     *,
@@ -111,8 +112,8 @@ def augment_folder(
 
     Parameters
     ----------
-    bundle : Bundle
-        A bundle whose generator was trained with classes.
+    bundle : Bundle or path
+        A bundle whose generator was trained with classes, its file or its run folder.
     request : AugmentRequest
         Classes, number of samples, seed, method and filtering, such as `AugmentRequest("cat",
         n=500)`.
@@ -153,12 +154,11 @@ def augment_folder(
     Examples
     --------
     >>> import augan
-    >>> bundle = augan.load_bundle("runs/cats")  # doctest: +SKIP
     >>> request = augan.AugmentRequest("cat", n=500)
-    >>> augan.augment_folder(bundle, request).num_samples  # doctest: +SKIP
+    >>> augan.augment_folder("runs/cats", request).num_samples  # doctest: +SKIP
     500
     """
-    job = AugmentJob.resolve(bundle, request, out)
+    job = AugmentJob.resolve(as_bundle(bundle), check_request(request), out)
     check_replaceable(job.out.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
         return run_job(job, lambda worker: partial(executor.map, generate_chunk, worker), verbose)
@@ -278,7 +278,7 @@ def _write_summary(
 
 
 def generate_folder(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     n: int,
     out: str | Path | None = None,
     *,
@@ -293,15 +293,16 @@ def generate_folder(
 
     Parameters
     ----------
-    bundle : Bundle
-        A bundle with a generator, with or without classes.
+    bundle : Bundle or path
+        A bundle with a generator, with or without classes, its file or its run folder.
     n : int
         Number of images or table rows over all classes, at least 1.
     out : path or None
         New folder, or the folder of an earlier call, which is replaced. None: the folder
         `generate-n<n>-seed<seed>` next to the bundle.
     seed : int
-        Seed of all samples. The same seed and index give the same image or row, whatever `n`.
+        Seed of all samples, 0 to 2**31 - 1. The same seed and index give the same image or row,
+        whatever `n`.
     format : str or None
         "png" or "npz" for images, "csv" for table rows. None: "png" or "csv".
     verbose : int
@@ -317,10 +318,11 @@ def generate_folder(
     BundleError
         The bundle has no generator, or `out` is None and the bundle was never saved.
     ConfigError
-        `n` is below 1, or the format does not fit the type of sample.
+        `n` is below 1, the seed is out of range, or the format does not fit the type of sample.
     DataError
         `out` has files that augan did not write, or cannot be written.
     """
+    bundle, seed = as_bundle(bundle), check_seed_number(seed)
     bundle.require("generator")  # all options are checked before a network is built
     target = default_out(bundle, out, f"generate-n{check_count(n, 'n')}-seed{seed}")
     sample_type = bundle.preprocessing.sample_type

@@ -15,6 +15,7 @@ from augan.augment.transforms import check_transform
 from augan.augment.worker import CandidateWorker
 from augan.augment.writers import check_transform_of, resolve_format
 from augan.bundle import Bundle
+from augan.checks import check_path
 from augan.data.dataset import as_class_names, plural, resolve_class
 from augan.exceptions import ConfigError, DataError
 
@@ -257,5 +258,7 @@ def default_out(bundle: Bundle, out: str | Path | None, name: str) -> Path:
     ------
     BundleError
         `out` is None, and the bundle was never saved.
+    DataError
+        `out` is no path.
     """
-    return bundle.saved_path().parent / name if out is None else Path(out)
+    return bundle.saved_path().parent / name if out is None else Path(check_path("out", out))

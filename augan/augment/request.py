@@ -9,6 +9,7 @@ from augan.augment.transforms import check_transform
 from augan.checks import (
     check_choice,
     check_flag,
+    check_instance,
     check_path,
     check_seed_number,
     check_whole_number,
@@ -142,3 +143,8 @@ def _check_format(format: str) -> None:
     """Raise ConfigError unless samples of some type can be written in a file format."""
     formats = [name for kind in PREPROCESSINGS.values() for name in kind.file_formats]
     check_choice("format", format, dict.fromkeys(formats))
+
+
+def check_request(request: Any) -> AugmentRequest:
+    """Return the argument `request` of a function; ConfigError if it is no `AugmentRequest`."""
+    return check_instance("request", request, AugmentRequest, 'AugmentRequest("cat", n=500)')

@@ -19,10 +19,11 @@ from augan.augment.api import AugmentationResult, run_job
 from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.generation import ProgressCallback
 from augan.augment.job import AugmentJob
-from augan.augment.request import AugmentRequest
+from augan.augment.request import AugmentRequest, check_request
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, generate_chunk
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import Bundle, as_bundle, load_bundle
 from augan.bundle.reference import BundleRef
+from augan.checks import check_instance
 from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Job, Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
@@ -33,7 +34,7 @@ _BUNDLE_PATH = "model path"  # key of the job that holds the path of the bundle
 
 
 def augment_shard(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     request: AugmentRequest,
     shard: Shard,
     out: str | Path | None = None,
@@ -48,8 +49,8 @@ def augment_shard(
 
     Parameters
     ----------
-    bundle : Bundle
-        A saved bundle.
+    bundle : Bundle or path
+        A saved bundle, its file or its run folder.
     request : AugmentRequest
         The request of the complete job, equal in all shards.
     shard : Shard
@@ -71,7 +72,8 @@ def augment_shard(
         For the reasons that `augan.augment_folder` lists; BundleError also if the bundle was never
         saved.
     """
-    job = AugmentJob.resolve(bundle, request, out)
+    check_instance("shard", shard, Shard, "Shard(0, 8), the first of 8")
+    job = AugmentJob.resolve(as_bundle(bundle), check_request(request), out)
     target = job.out if out is not None else shard.folder_for(job.out)
     worker = job.create_worker()
     with (

@@ -19,7 +19,7 @@ versions.
 """
 
 from augan.bundle.bundle import Bundle, bundle_errors, current_versions
-from augan.bundle.io import inspect_bundle, load_bundle, parse_bundle, save_bundle
+from augan.bundle.io import as_bundle, inspect_bundle, load_bundle, parse_bundle, save_bundle
 from augan.bundle.sections import (
     BundleMetrics,
     CalibrationSamples,
@@ -60,6 +60,7 @@ __all__ = [
     "Splits",
     "TrainingFailure",
     "TrainingMetrics",
+    "as_bundle",
     "assign_weights",
     "bundle_errors",
     "current_versions",

@@ -154,6 +154,29 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     return load_with_manifest(path)[0]
 
 
+def as_bundle(run_or_bundle: Bundle | str | os.PathLike[str]) -> Bundle:
+    """Return the bundle that the user gave to a function, loaded from its path if needed.
+
+    Parameters
+    ----------
+    run_or_bundle : Bundle or path
+        A run folder, a bundle file, or a loaded bundle.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle at the path, it cannot be read, or the argument is of another type.
+    """
+    if isinstance(run_or_bundle, Bundle):
+        return run_or_bundle
+    if isinstance(run_or_bundle, str | os.PathLike):
+        return load_bundle(run_or_bundle)
+    raise BundleError(
+        f"got {type(run_or_bundle).__name__} in place of a model; give a run folder, a bundle "
+        "file, or a bundle from load_bundle or train"
+    )
+
+
 def load_with_manifest(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
     """Load and check a bundle as `load_bundle`, and return its manifest too.
 

@@ -4,9 +4,10 @@ from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import Bundle, as_bundle, load_bundle
+from augan.checks import check_instance, check_out
 from augan.detect.output_paths import default_output_folder
-from augan.detect.request import DetectionRequest
+from augan.detect.request import DetectionRequest, check_request
 from augan.detect.resolution import ResolvedDetection, resolve_detection
 from augan.detect.result import DetectionResult, OnScored, ScoredChunks, write_results
 from augan.detect.worker import ScoredChunk, score_chunk
@@ -21,7 +22,7 @@ _OPTIONS = tuple(field.name for field in fields(DetectionRequest))
 
 
 def detect_folder(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     request: DetectionRequest,
     out: str | Path | None = None,
     *,
@@ -45,8 +46,8 @@ def detect_folder(
 
     Parameters
     ----------
-    bundle : Bundle
-        A bundle with a calibrated detector.
+    bundle : Bundle or path
+        A bundle with a calibrated detector, its file or its run folder.
     request : DetectionRequest
         The images or the table, the error rate and the other options.
     out : path or None
@@ -76,8 +77,8 @@ def detect_folder(
         If there is nothing to score, nothing can be read, a table lacks a column, or the mask has
         another size than the images.
     ConfigError
-        If the calibration images are too few for the rate, both workers and a scheduler are given,
-        or the extra is missing.
+        If `request` is no request, the calibration images are too few for the rate, both workers
+        and a scheduler are given, or the extra is missing.
     WorkerError
         If there is no scheduler, or the workers die.
 
@@ -85,10 +86,11 @@ def detect_folder(
     --------
     A folder of images, of which at most 1 % of the normal ones may be flagged::
 
-        detect_folder(load_bundle("runs/parts"), DetectionRequest("incoming", far=0.01))
+        detect_folder("runs/parts", DetectionRequest("incoming", far=0.01))
     """
-    out = out or default_output_folder(bundle, request.images)
-    check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_FILES))
+    bundle, request = as_bundle(bundle), check_request(request)
+    out = check_out(out) or default_output_folder(bundle, request.images)
+    check_replaceable(out.absolute(), unmanaged_except(*DETECTION_FILES))
     detection = resolve_detection(bundle, request)
     with open_executor(workers, scheduler) as executor, Progress(verbose) as progress:
         chunks = executor.map(score_chunk, detection.worker, detection.chunks)
@@ -96,7 +98,7 @@ def detect_folder(
 
 
 def detect_shard(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     request: DetectionRequest,
     out: str | Path,
     shard: Shard,
@@ -126,7 +128,9 @@ def detect_shard(
     Path
         `out`, which `merge_detection` reads.
     """
-    detection = resolve_detection(bundle, request)
+    check_out(out)
+    check_instance("shard", shard, Shard, "Shard(0, 8), the first of 8")
+    detection = resolve_detection(as_bundle(bundle), check_request(request))
     chunks = list(shard.select(enumerate(detection.chunks)))
     with (
         shard_folder(out, shard, detection.job()) as writer,

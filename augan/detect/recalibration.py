@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.bundle import Bundle, CalibrationSamples, save_bundle
+from augan.bundle import Bundle, CalibrationSamples, as_bundle, save_bundle
+from augan.checks import check_out, check_path
 from augan.data.dataset import plural
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import is_table_file
@@ -23,7 +24,7 @@ from augan.io.layout import BUNDLE_FILE
 
 
 def recalibrate(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     images: str | Path,
     groups: str | Path | None = None,
     ignore_mask: str | Path | None = None,
@@ -39,8 +40,8 @@ def recalibrate(
 
     Parameters
     ----------
-    bundle : Bundle
-        A bundle with a detector; it is not changed.
+    bundle : Bundle or path
+        A bundle with a detector, its file or its run folder; it is not changed.
     images : path
         A folder or an image, or a table for a model of a table, as for `detect_folder`. Unreadable
         samples are left out, with a warning in `detector.calibrated_on` of the new bundle.
@@ -64,6 +65,7 @@ def recalibrate(
         If fewer than two samples can be used, all have the same score, or the mask has another
         size.
     """
+    bundle, images = as_bundle(bundle), check_path("images", images)
     stored = bundle.require_detector()
     preprocessing = bundle.preprocessing
     mask = IgnoreMask.from_bundle(bundle) if ignore_mask is None else IgnoreMask.read(ignore_mask)
@@ -104,7 +106,7 @@ def recalibrate(
 
 
 def recalibrate_run(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     images: str | Path,
     out: str | Path | None = None,
     groups: str | Path | None = None,
@@ -132,7 +134,8 @@ def recalibrate_run(
     DataError
         As for `recalibrate`, or if the folder contains files or cannot be created.
     """
-    target = Path(out) if out is not None else _default_folder(bundle)
+    bundle = as_bundle(bundle)
+    target = check_out(out) or _default_folder(bundle)
     check_replaceable(target, None)  # before the samples are scored, which may take minutes
     recalibrated = recalibrate(bundle, images, groups, ignore_mask)
     with atomic_folder(target) as folder:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augan.checks import check_flag, check_path
+from augan.checks import check_flag, check_instance, check_path
 from augan.detect.conformal.decision import check_rates
 from augan.exceptions import ConfigError
 
@@ -83,3 +83,8 @@ class DetectionRequest:
         """Return the same request for a process with another working directory."""
         mask = None if self.ignore_mask is None else os.path.abspath(self.ignore_mask)
         return replace(self, images=os.path.abspath(self.images), ignore_mask=mask)
+
+
+def check_request(request: Any) -> DetectionRequest:
+    """Return the argument `request` of a function; ConfigError if it is no `DetectionRequest`."""
+    return check_instance("request", request, DetectionRequest, 'DetectionRequest("good")')

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.augment.generator import GeneratorSampler
-from augan.bundle import Bundle, bundle_errors
+from augan.bundle import Bundle, as_bundle, bundle_errors
 from augan.bundle.bundle import current_versions
+from augan.checks import check_out
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
@@ -83,7 +84,7 @@ class ExportResult:
 
 
 def export_onnx(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     part: str,
     out: str | Path | None = None,
     *,
@@ -101,8 +102,8 @@ def export_onnx(
 
     Parameters
     ----------
-    bundle : Bundle
-        A trained model of images; models of tables cannot be exported.
+    bundle : Bundle or path
+        A trained model of images, its file or its run folder; models of tables cannot be exported.
     part : {"generator", "detector"}
         Which part of the bundle is exported.
     out : path or None
@@ -133,8 +134,9 @@ def export_onnx(
     DataError
         If `out` holds other files, or the data is not what the bundle was trained on.
     """
+    bundle = as_bundle(bundle)
     preprocessing = _check_request(bundle, part, method, training_data, format)
-    target = Path(out) if out is not None else _default_out(bundle, part, method)
+    target = check_out(out) or _default_out(bundle, part, method)
     document, graph_name = f"{part}.json", f"{part}.onnx"
     unmanaged = unmanaged_except(document, graph_name, PARITY_FILE)
     check_replaceable(target.absolute(), unmanaged)
@@ -198,7 +200,7 @@ def _check_request(
     bundle.require(part)
     if part == "generator" and (method is not None or training_data is not None):
         raise ConfigError(
-            "--method and --training-data apply to detectors; leave them out for --part generator"
+            "`method` and `training_data` apply to detectors; leave them out for `part='generator'`"
         )
     preprocessing = bundle.preprocessing
     if preprocessing.modality not in EXPORTED_MODALITIES:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Protocol, TypeVar
 
+from augan.checks import check_whole_number
 from augan.exceptions import ConfigError
 
 
@@ -96,7 +97,8 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
     Raises
     ------
     ConfigError
-        Both are given, `workers` is below 1, or the extra `augan[dask]` is not installed.
+        Both are given, one is of the wrong type, `workers` is below 1, or the extra `augan[dask]`
+        is not installed.
     WorkerError
         On entering the context: the scheduler does not answer.
     """
@@ -106,6 +108,13 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
         raise ConfigError(
             "got both a number of workers and a scheduler; choose one: `workers` starts processes "
             "on this machine, `scheduler` uses those of a Dask cluster"
+        )
+    if workers is not None:
+        check_whole_number("workers", workers)
+    if scheduler is not None and not isinstance(scheduler, str):
+        raise ConfigError(
+            f"`scheduler` must be the address of a Dask scheduler, but is {scheduler!r}; give a "
+            "text such as tcp://10.0.0.1:8786"
         )
     from augan.parallel.dask_executor import connect, require_dask, start_local
 

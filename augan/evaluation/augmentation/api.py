@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import current_versions
+from augan.checks import check_instance, check_out
+from augan.data.dataset import Dataset
 from augan.evaluation.augmentation.arms import GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
 from augan.evaluation.augmentation.data import (
@@ -44,7 +46,7 @@ OnArm = Callable[[int, str, Mapping[str, Any]], None]
 
 
 def evaluate_augmentation(
-    data: str | Path | tuple[Any, ...],
+    data: str | Path | tuple[Any, ...] | Dataset,
     protocol: EvaluationProtocol | None = None,
     *,
     out: str | Path | None = None,
@@ -60,9 +62,9 @@ def evaluate_augmentation(
 
     Parameters
     ----------
-    data : str, path or tuple
+    data : str, path, tuple or Dataset
         A dataset as `augan.load_dataset` takes it: with a test part, or with
-        `EvaluationProtocol.test_size`.
+        `EvaluationProtocol.test_size`. A loaded `Dataset` has no test part, and keeps its groups.
     protocol : EvaluationProtocol or None
         Labels, arms, classifier and GAN. None: the defaults.
     out : path or None
@@ -89,7 +91,11 @@ def evaluate_augmentation(
     RunInterruptedError
         The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
-    protocol = protocol or EvaluationProtocol()
+    protocol = EvaluationProtocol() if protocol is None else protocol
+    check_instance(
+        "protocol", protocol, EvaluationProtocol, "EvaluationProtocol(labels_per_class=20)"
+    )
+    out = check_out(out)
     size = None if protocol.config is None else protocol.config.data.size
     loaded = load_evaluation_data(data, protocol.test_size, size, protocol.seed, protocol.groups)
     spec = protocol.subset_spec()
@@ -99,7 +105,7 @@ def evaluate_augmentation(
     )
     experiment = _experiment(protocol, loaded)
     settings = _settings(experiment, protocol)
-    folder = Path(out) if out else Path(runs_dir) / _folder_name(loaded.name, settings)
+    folder = out or Path(runs_dir) / _folder_name(loaded.name, settings)
     progress = ExperimentProgress(protocol.repeats)
 
     def on_arm(repeat: int, arm: str, metrics: Mapping[str, Any]) -> None:

@@ -143,7 +143,7 @@ class Leakage:
 
 
 def load_evaluation_data(
-    data: str | Path | tuple[Any, ...],
+    data: str | Path | tuple[Any, ...] | Dataset,
     test_size: float | None,
     size: int | None,
     seed: int,
@@ -153,9 +153,9 @@ def load_evaluation_data(
 
     Parameters
     ----------
-    data : str, path or tuple
+    data : str, path, tuple or Dataset
         A dataset as `augan.load_dataset` takes it: with a test part, or without a test part and
-        with `test_size`.
+        with `test_size`. A loaded `Dataset` has no test part.
     test_size : float or None
         Fraction of each class held out for the test, between 0 and 1. None: the dataset has a test
         part.
@@ -173,9 +173,12 @@ def load_evaluation_data(
         The data cannot be read, is a table, has fewer than two classes, or its parts do not fit
         each other or share a group.
     ConfigError
-        `test_size` is given, but the dataset has a test part already.
+        `test_size` is given, but the dataset has a test part already. For a loaded `Dataset`:
+        `test_size` is missing, or `groups` is given.
     """
-    train = load_dataset(data, groups=groups)
+    train = load_dataset(data, groups=groups) if not isinstance(data, Dataset) else data
+    if isinstance(data, Dataset):
+        _check_loaded(test_size, groups)
     train.require_images(f"{train.name} is a table; the evaluation of augmentation needs images")
     if train.labels is None or train.num_classes < 2:
         raise DataError(
@@ -183,7 +186,7 @@ def load_evaluation_data(
             "the images into one folder for each class"
         )
     train, test = _split(data, train, test_size, groups, seed)
-    if groups is not None:
+    if train.groups is not None:
         train = _exclude_test_groups(train, test)
     preprocessing = ImagePreprocessing.fit(train, size)
     prepared, test_prepared = (load_prepared(part, preprocessing) for part in (train, test))
@@ -235,6 +238,29 @@ def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     return to_unit, lambda images: 2 * images - 1
 
 
+def _check_loaded(test_size: float | None, groups: str | Path | None) -> None:
+    """Raise ConfigError for options that do not go with a loaded `Dataset`."""
+    if test_size is None:
+        raise ConfigError(
+            "a loaded `Dataset` has no test part; hold out a fraction of the images with "
+            "`test_size=0.3`, or give the path of the data"
+        )
+    if groups is not None:
+        raise ConfigError(
+            "`groups` is for the path of a folder, but the data is a loaded `Dataset`; give it its "
+            "groups with load_dataset(folder, groups=...)"
+        )
+
+
+def _has_test_part(data: str | Path | tuple[Any, ...]) -> bool:
+    """Return whether the dataset has test images."""
+    try:
+        load_dataset(data, subset="test")
+    except DataError:
+        return False
+    return True
+
+
 def _split(
     data: Any, train: Dataset, test_size: float | None, groups: str | Path | None, seed: int
 ) -> tuple[Dataset, Dataset]:
@@ -266,18 +292,14 @@ def _split(
             raise DataError(
                 f"{error}; or hold out a fraction of the images with `test_size=0.3`"
             ) from error
-    try:
-        load_dataset(data, subset="test")
-    except DataError:
-        pass
-    else:
+    if not isinstance(data, Dataset) and _has_test_part(data):
         raise ConfigError(
             f"{train.name} has test images already; leave out `test_size`, or move the test images"
         )
     labels = np.asarray(train.labels)
     counts = np.bincount(labels, minlength=train.num_classes)
     num_test = np.maximum(MIN_TEST_IMAGES, np.round(test_size * counts).astype(int))
-    hold_out = _hold_out_groups if groups else _hold_out
+    hold_out = _hold_out if train.groups is None else _hold_out_groups
     is_test = hold_out(train, num_test, seed)
     num_train = np.bincount(labels[~is_test], minlength=train.num_classes)
     for name, count, rest in zip(train.class_names, counts.tolist(), num_train.tolist()):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, as_bundle
+from augan.checks import check_out
 from augan.data.dataset import plural
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
@@ -27,7 +28,7 @@ from augan.detect.inputs import (
 )
 from augan.detect.output_paths import absolute_path
 from augan.detect.predictor import Predictor
-from augan.detect.request import DetectionRequest
+from augan.detect.request import DetectionRequest, check_request
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
@@ -75,7 +76,7 @@ class DetectionEvaluation:
 
 
 def evaluate_detection(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     request: DetectionRequest,
     labels: str | Path,
     *,
@@ -89,8 +90,8 @@ def evaluate_detection(
 
     Parameters
     ----------
-    bundle : Bundle
-        A bundle with a calibrated detector.
+    bundle : Bundle or path
+        A bundle with a calibrated detector, its file or its run folder.
     request : DetectionRequest
         The test images, or a table file for a model of a table, with the false-alarm rate and the
         detection method. The options `fdr`, `save_maps` and `ignore_mask` do not apply.
@@ -126,7 +127,8 @@ def evaluate_detection(
     DataError
         The images, labels, masks or training data cannot be used, or `out` holds other files.
     """
-    _check_applicable(request)
+    bundle, out = as_bundle(bundle), check_out(out)
+    _check_applicable(check_request(request))
     images = request.images
     preprocessing = bundle.preprocessing
     calibration, _ = load_calibrations(bundle, request.method)

@@ -1,9 +1,46 @@
-"""Tests of the search for leakage."""
+"""Tests of loaded data and of the search for leakage."""
 
 import numpy as np
+import pytest
 
+from augan import from_arrays
 from augan.data.datasets import digits
-from augan.evaluation.augmentation.data import find_leakage
+from augan.evaluation.augmentation.data import find_leakage, load_evaluation_data
+from augan.exceptions import ConfigError
+
+
+def arrays():
+    of = digits()
+    rows = np.flatnonzero(np.isin(of.labels, (0, 1)))[:60]
+    return np.asarray(of.images)[rows], np.asarray(of.labels)[rows]
+
+
+def test_a_loaded_dataset_is_split_like_its_arrays():
+    x, y = arrays()
+    loaded = load_evaluation_data(from_arrays(x, y), 0.3, None, 0)
+    assert loaded.sha256() == load_evaluation_data((x, y), 0.3, None, 0).sha256()
+
+
+def test_groups_of_a_loaded_dataset_are_not_split():
+    x, y = arrays()
+    groups = np.arange(len(x)) // 2 + 100 * y
+    loaded = load_evaluation_data(from_arrays(x, y, groups=groups), 0.3, None, 0)
+    counts = np.unique(loaded.test_groups, return_counts=True)[1]
+    sizes = dict(zip(*np.unique(groups.astype(str), return_counts=True)))
+    names = np.unique(loaded.test_groups)
+    assert counts.tolist() == [sizes[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("test_size", "groups", "message"),
+    [
+        (None, None, "no test part; hold out a fraction of the images with `test_size=0.3`"),
+        (0.3, "groups.csv", "`groups` is for the path of a folder"),
+    ],
+)
+def test_options_that_a_loaded_dataset_excludes(test_size, groups, message):
+    with pytest.raises(ConfigError, match=message):
+        load_evaluation_data(from_arrays(*arrays()), test_size, None, 0, groups)
 
 
 def test_find_leakage_returns_duplicates_and_near_duplicates():
