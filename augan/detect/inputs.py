@@ -50,6 +50,8 @@ class SampleBatch:
         Original channels of each image, 1 (gray) or 3 (color); empty for rows.
     unknown_columns : sequence of str
         Columns of the rows that the training data did not have; empty for images.
+    index : pandas.Index or None
+        Index of the rows in their table; None for images.
     """
 
     names: list[str]
@@ -58,6 +60,7 @@ class SampleBatch:
     shapes: list[Shape] = field(default_factory=list)
     channels: list[int] = field(default_factory=list)
     unknown_columns: Sequence[str] = ()
+    index: "pd.Index | None" = None
 
 
 def prepare_images(
@@ -118,7 +121,11 @@ def prepare_rows(
     failures = {names[row]: reason for row, reason in reasons.items()}
     unknown = preprocessing.unknown_columns(frame)
     return SampleBatch(
-        [names[row] for row in kept], samples[kept], failures, unknown_columns=unknown
+        [names[row] for row in kept],
+        samples[kept],
+        failures,
+        unknown_columns=unknown,
+        index=frame.index[kept],
     )
 
 

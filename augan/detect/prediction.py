@@ -5,6 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from augan.data.dataset import plural
 from augan.detect.conformal.fdr import DiscoveryGuarantee
@@ -40,7 +41,8 @@ class Prediction:
     ----------
     names : list of str
         Path of each image as given, relative to the folder if a folder was given; otherwise the
-        number of the sample, counted from 0.
+        number of the sample, counted from 0. Rows of a DataFrame or Series are named by their
+        index.
     scores : ndarray of float64 [N]
         Anomaly scores; higher = more anomalous.
     p_values : ndarray of float64 [N]
@@ -69,6 +71,8 @@ class Prediction:
         The images with the highest scores by their positions, for the notebook.
     pixel_range : tuple (low, high)
         Values of floating-point pixels that are shown as black and white.
+    index : pandas.Index or None
+        Index of the rows; None for images.
     """
 
     names: list[str]
@@ -85,6 +89,7 @@ class Prediction:
     map_scale: MapScale | None = None
     top_images: dict[int, UserImage] = field(default_factory=dict)
     pixel_range: tuple[float, float] = (0.0, 1.0)
+    index: "pd.Index | None" = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -116,7 +121,7 @@ class Prediction:
     def to_frame(self) -> "pd.DataFrame":
         """Return the samples as a table with the columns of `scores.csv` of `augan detect`.
 
-        The column `anomaly` holds truth values.
+        The column `anomaly` holds truth values. Rows keep the index of the user's table.
         """
         import pandas as pd
 
@@ -126,12 +131,13 @@ class Prediction:
             "p_value": self.p_values,
             "anomaly": self.decisions,
         }
-        return pd.DataFrame({**columns, **dict(zip(self.component_names, self.components.T))})
+        frame = pd.DataFrame({**columns, **dict(zip(self.component_names, self.components.T))})
+        return frame if self.index is None else frame.set_index(self.index)
 
     def __repr__(self) -> str:
         """Return the decisions about the samples with the highest scores, one line each."""
         lines = [
-            f"  {self.names[row]}: {self._verdict(row)}, score {self.scores[row]:.3g}, "
+            f"  {_printable(self.names[row])}: {self._verdict(row)}, score {self.scores[row]:.3g}, "
             f"p-value {self.p_values[row]:.2g}"
             for row in self._highest()
         ]
@@ -171,7 +177,7 @@ class Prediction:
 
     def _card(self, row: int) -> str:
         """Return one sample with its pictures, decision, score and p-value, as HTML."""
-        name, is_anomaly = escape(self.names[row]), bool(self.decisions[row])
+        name, is_anomaly = escape(_printable(self.names[row])), bool(self.decisions[row])
         pictures = "".join(
             f'<img alt="{alt} {name}" src="{data_uri(picture)}" style="{_STYLE["picture"]}">'
             for alt, picture in self._pictures(row).items()
@@ -200,9 +206,29 @@ class Prediction:
         if self.maps is not None and self.map_scale is not None:
             anomaly_map = self.maps[row]
             if anomaly_map.shape == pixels.shape[:2]:  # a file may have changed meanwhile
-                overlay = render_overlay(pixels, anomaly_map, self.map_scale)
+                overlay = render_overlay(*_shrunk(pixels, anomaly_map), self.map_scale)
                 pictures["anomaly map"] = thumbnail(overlay, _THUMBNAIL_SIDE)
         return pictures
+
+
+def _printable(name: str) -> str:
+    """Return a name with line breaks and undecodable bytes as in Python code, such as `\\udcff`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _shrunk(pixels: np.ndarray, anomaly_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a large image and its map in about the size of a thumbnail.
+
+    A pixel of the map is the maximum of its block, so that no significant pixel is lost.
+    """
+    step = -(-max(anomaly_map.shape) // _THUMBNAIL_SIDE)
+    if step <= 1:
+        return pixels, anomaly_map
+    small = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).reduce(step)
+    height, width = anomaly_map.shape
+    rows = np.maximum.reduceat(anomaly_map, np.arange(0, height, step), axis=0)
+    small_map = np.maximum.reduceat(rows, np.arange(0, width, step), axis=1)
+    return np.asarray(small).reshape(*small_map.shape, -1), small_map
 
 
 def _as_picture(pixels: np.ndarray, low: float, high: float) -> np.ndarray:

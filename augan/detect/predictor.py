@@ -33,7 +33,7 @@ from augan.detect.inputs import (
 from augan.detect.prediction import MAX_SHOWN, Prediction
 from augan.detect.user_samples import UserImage, iterate_images, iterate_rows
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import BundleError, ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,12 +218,14 @@ class Predictor:
             If the samples are of a wrong type or shape, do not fit the model, cannot be read, or
             there are none. Types are checked before anything is scored.
         ConfigError
-            If a rate is no number between 0 and 1, both rates are given, or the calibration samples
-            are too few for the rate.
+            If a rate is no number between 0 and 1, both rates are given, `maps` is no truth
+            value, or the calibration samples are too few for the rate.
         BundleError
             If the detector was never calibrated.
         """
         check_rates(far, fdr)
+        if not isinstance(maps, bool | np.bool_):
+            raise ConfigError(f"`maps` must be True or False, but is {maps!r}")
         calibration, preprocessing = self.calibration, self.detector.preprocessing
         sample_type = preprocessing.sample_type
         rule = choose_decision_rule(self._bundle, calibration, far, fdr, sample_type)
@@ -265,6 +267,7 @@ class Predictor:
             None if map_calibration is None else MapScale(map_calibration, map_rate),
             collected.top_images,
             (getattr(preprocessing, "low", 0.0), getattr(preprocessing, "high", 1.0)),
+            collected.index,
         )
 
     def score(self, images: Any) -> np.ndarray:
@@ -364,7 +367,10 @@ class Predictor:
         """Yield rows, prepared; DataError if a row cannot be used."""
         start = 0
         for frame in frames:
-            names = [str(start + row) for row in range(len(frame))]
+            if None in frame.index:  # rows without a label
+                labels = enumerate(frame.index, start)
+                frame.index = [number if label is None else label for number, label in labels]
+            names = [str(label) for label in frame.index]
             batch = prepare_rows(frame, names, preprocessing)
             _require_all(batch, "row", "correct or remove such rows")
             yield batch, ()
@@ -384,6 +390,7 @@ class _Collected:
     channels: list[int] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
     top_images: dict[int, UserImage] = field(default_factory=dict)
+    index: "pd.Index | None" = None
     _scores: dict[int, float] = field(default_factory=dict)  # of the top images
 
     def add(self, batch: SampleBatch, scored: ScoredBatch, images: Sequence[UserImage]) -> None:
@@ -403,6 +410,8 @@ class _Collected:
         self.shapes += batch.shapes
         self.channels += batch.channels
         self.unknown_columns = list(batch.unknown_columns)
+        if batch.index is not None:
+            self.index = batch.index if self.index is None else self.index.append(batch.index)
 
     def input_warnings(self, expected_shape: tuple[int, ...] | None, is_color: bool) -> list[str]:
         """Return warnings about images of unexpected sizes or colors, or unknown columns."""

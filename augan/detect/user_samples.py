@@ -342,6 +342,8 @@ def _is_row(value: Any) -> bool:
 def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
     """Return one or several rows of the user as a table with the columns of the training table.
 
+    The index is that of a DataFrame, the name of a Series, and None for rows without a label.
+
     Raises
     ------
     DataError
@@ -352,9 +354,12 @@ def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
     if is_frame(value):
         if not len(value):
             raise DataError("the table has no rows; give at least one")
-        return _checked(as_frame(value), preprocessing)
+        return _checked(as_frame(value).set_index(value.index), preprocessing)
     if _is_row(value):
-        return _checked(as_frame(pd.DataFrame([dict(value)])), preprocessing)
+        frame = as_frame(pd.DataFrame([dict(value)])).set_index(_no_labels(1))
+        if getattr(value, "name", None) is not None:
+            frame.index = pd.Index([value.name])
+        return _checked(frame, preprocessing)
     is_list = isinstance(value, list | tuple) and all(np.isscalar(one) for one in value)
     if not (is_list or _is_array(value)):
         raise DataError(f"a row is {_describe(value)}: {EXPECTED_ROWS}")
@@ -367,7 +372,14 @@ def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
             f"{list(array.shape)}; give a DataFrame with named columns, or all columns in order"
         )
     frame = pd.DataFrame(np.atleast_2d(array), columns=names)
-    return _checked(as_frame(frame), preprocessing)
+    return _checked(as_frame(frame).set_index(_no_labels(len(frame))), preprocessing)
+
+
+def _no_labels(count: int) -> "pd.Index":
+    """Return the index of rows without labels, which are named by their positions."""
+    import pandas as pd
+
+    return pd.Index([None] * count, dtype=object)
 
 
 def _checked(frame: "pd.DataFrame", preprocessing: TabularPreprocessing) -> "pd.DataFrame":
@@ -390,7 +402,7 @@ def _joined(frames: Iterator["pd.DataFrame"], chunk_size: int) -> Iterator["pd.D
     for frame in frames:
         waiting.append(frame)
         if sum(map(len, waiting)) >= chunk_size:
-            yield from _slices(pd.concat(waiting, ignore_index=True), chunk_size)
+            yield from _slices(pd.concat(waiting), chunk_size)
             waiting = []
     if waiting:
-        yield from _slices(pd.concat(waiting, ignore_index=True), chunk_size)
+        yield from _slices(pd.concat(waiting), chunk_size)

@@ -27,6 +27,7 @@ from augan import (
 )
 from augan.bundle import Bundle
 from augan.data.datasets import digits
+from augan.detect import prediction as prediction_module
 from augan.detect import predictor as predictor_module
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
@@ -464,6 +465,35 @@ class TestDisplay:
         assert page.count("src=") == 4
         assert "c.png" in page
 
+    def test_names_that_cannot_be_printed_are_escaped(self, prediction: Prediction) -> None:
+        names = ["a\nb\udcff.png"] * len(prediction)
+        renamed = replace(prediction, names=names)
+        for text in (repr(renamed), renamed._repr_html_()):
+            assert r"a\nb\udcff.png" in text
+            text.encode()
+
+    def test_large_images_are_shrunk_before_they_are_rendered(
+        self, predictor: Predictor, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        large = pixels[0].repeat(101, axis=0).repeat(99, axis=1)
+        result = predictor.predict(large)
+        shapes = []
+        original = prediction_module.render_overlay
+
+        def render(image: np.ndarray, raw: np.ndarray, *more: Any) -> np.ndarray:
+            shapes.append((image.shape[:2], raw.shape))
+            assert result.maps is not None
+            assert raw.max() == result.maps[0].max()
+            return original(image, raw, *more)
+
+        monkeypatch.setattr(prediction_module, "render_overlay", render)
+        assert result._repr_html_().count("src=") == 2
+        assert shapes == [((202, 198), (202, 198))]
+
+    def test_maps_are_a_truth_value(self, predictor: Predictor, pixels: np.ndarray) -> None:
+        with pytest.raises(ConfigError, match="`maps` must be True or False, but is 'no'"):
+            predictor.predict(pixels, maps="no")  # type: ignore[arg-type]
+
     def test_predictor_says_what_it_is(self, predictor: Predictor) -> None:
         assert repr(predictor).startswith("<Predictor auto of <Bundle of digits")
 
@@ -516,7 +546,9 @@ class TestRows:
             result = rows.predict(given, far=0.2)
             np.testing.assert_allclose(result.scores, table["score"], rtol=1e-9, err_msg=kind)
             np.testing.assert_array_equal(result.decisions, table["anomaly"] == 1, err_msg=kind)
-            assert result.names == [str(row) for row in range(50)], kind
+            first = 7 if kind == "frame" else 0
+            assert result.names == [str(first + row) for row in range(50)], kind
+            assert list(result.to_frame().index) == list(range(first, first + 50)), kind
             assert result.maps is None
         assert ordered.shape == (50, 3)
         (warning,) = rows.predict(tmp_path / "new.csv").warnings
@@ -562,6 +594,21 @@ class TestRows:
             (
                 pd.DataFrame({"width": [np.nan], "height": [1.0], "kind": ["a"]}),
                 "row 0 cannot be used: width is missing",
+            ),
+            (
+                pd.DataFrame({"width": [np.nan], "height": [1.0], "kind": ["a"]}, index=["p7"]),
+                "row p7 cannot be used: width is missing",
+            ),
+            *(
+                (
+                    pd.DataFrame({"width": [value], "height": [1.0], "kind": ["a"]}),
+                    f"column 'width' is of type {name}",
+                )
+                for value, name in [
+                    (pd.Timestamp("2026-01-01"), "datetime64"),
+                    (pd.Timedelta(1, "s"), "timedelta64"),
+                    (1j, "complex128"),
+                ]
             ),
             (
                 pd.DataFrame({"width": pd.array([pd.NA], "Int64"), "height": [1.0], "kind": "a"}),

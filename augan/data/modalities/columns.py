@@ -94,9 +94,20 @@ class ColumnSpec:
             category is all zeros.
         is_unusable : ndarray of bool
             `[N]`: the cell is missing, infinite or not a number, see `failure_reason`.
+
+        Raises
+        ------
+        DataError
+            The cells are dates, durations or complex numbers.
         """
         import pandas as pd
 
+        if series.dtype.kind in "mMc":
+            raise DataError(
+                f"column '{self.name}' is of type {series.dtype}, but the model learned "
+                f"{'categories' if self.kind == 'category' else 'real numbers'}; convert it as the "
+                "training table was converted"
+            )
         if self.kind == "category":
             return _one_hot(series, self), series.isna().to_numpy()
         numbers = pd.to_numeric(series, errors="coerce")
