@@ -84,6 +84,13 @@ def check_flag(name: str, value: Any) -> bool:
     raise ConfigError(f"`{name}` must be True or False, but is {value!r}")
 
 
+def check_verbose(value: Any) -> int:
+    """Return the argument `verbose`, 0 or more; ConfigError for others. True counts as 1."""
+    if isinstance(value, bool):
+        return int(value)
+    return check_whole_number("verbose", value, 0)
+
+
 def check_path(name: str, value: Any, remedy: str = "give a text or a Path") -> str:
     """Return a path as text; DataError, ending in a remedy, for an empty text and other types."""
     if isinstance(value, str | os.PathLike) and str(value):

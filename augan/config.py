@@ -271,7 +271,7 @@ class Config(Section):
             raise ConfigError(f"the configuration {path} must be a mapping of sections to settings")
         return cls.from_dict(values)
 
-    def override(self, assignments: Sequence[str]) -> Self:
+    def override(self, assignments: str | Sequence[str]) -> Self:
         """Return a copy with the assignments of the option `--set` applied in order.
 
         Parameters
@@ -282,10 +282,18 @@ class Config(Section):
         Raises
         ------
         ConfigError
-            An assignment has another form, or its setting is unknown or invalid.
+            The assignments are no list of texts, an assignment has another form, or its setting is
+            unknown or invalid.
         """
+        texts = [assignments] if isinstance(assignments, str) else assignments
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise ConfigError(
+                'the assignments must be a list of texts "section.key=value", but are '
+                f"{assignments!r:.80}; give a list such as ['generator.width=64'], or use "
+                "Config.replace(generator__width=64)"
+            )
         values = self.to_dict()
-        for assignment in [assignments] if isinstance(assignments, str) else assignments:
+        for assignment in texts:
             key, equals, text = assignment.partition("=")
             if not equals or not key.strip():
                 raise ConfigError(f"'{assignment}' is not of the form section.key=value")

@@ -1,9 +1,11 @@
 """Bundles, requests and folders as arguments of the public functions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import augan
@@ -90,6 +92,37 @@ def test_other_types_of_a_request_are_refused(
 def test_workers_of_other_types_are_refused(workers: Any, scheduler: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_executor(workers, scheduler)
+
+
+@pytest.mark.parametrize("verbose", ["x", None, 1.5, -1])
+def test_verbose_of_other_types_is_refused(
+    verbose: Any, digits_bundle: Bundle, tmp_path: Path
+) -> None:
+    x = np.zeros((8, 8, 8, 1), np.uint8)
+    with pytest.raises(ConfigError, match="`verbose` must be"):
+        augan.GANDetector(verbose=verbose).fit(x)
+    with pytest.raises(ConfigError, match="`verbose` must be"):
+        augan.train(augan.Config(), augan.from_arrays(x), out=tmp_path / "run", verbose=verbose)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verbose", [0, False, 1, True])
+def test_train_shows_each_warning_once(
+    verbose: int,
+    digits_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    warnings = ("the folder more is odd", "2 files could not be read")
+    metrics = replace(digits_bundle.metrics, warnings=warnings)
+    trained = replace(digits_bundle, metrics=metrics)
+    monkeypatch.setattr("augan.workflow.train.run_training", lambda resolved, **rest: trained)
+    dataset = replace(augan.load_dataset("digits"), warnings=warnings[:1])
+    assert augan.train(augan.Config(), dataset, verbose=verbose) is trained
+    told = capsys.readouterr()
+    expected = [f"warning: {text}" for text in warnings] if verbose else []
+    assert told.err.splitlines() == expected
+    assert told.out == ""
 
 
 def test_defaults_of_a_protocol_are_legal() -> None:

@@ -209,6 +209,12 @@ def test_config_errors_are_value_errors_of_ours():
     assert isinstance(caught.value, AuganError)
 
 
+@pytest.mark.parametrize("assignments", [[3], None, {"seed": 1}, 3, b"seed=1", [["seed=1"]]])
+def test_overrides_of_other_types_are_refused(assignments):
+    with pytest.raises(ConfigError, match='must be a list of texts "section'):
+        Config().override(assignments)
+
+
 def test_overrides_are_read_as_yaml():
     config = Config().override(
         [

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle, CalibrationSamples, DatasetInfo, load_bundle
+from augan.checks import check_verbose
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset, from_arrays, plural
 from augan.data.modalities.base import PreparedSamples
@@ -142,6 +143,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             If `bundle` cannot be read, or has no detector of `method`.
         """
         started = time.monotonic()
+        check_verbose(self.verbose)
         contamination, trim_fraction = self._checked_contamination(), self._checked_trim()
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         if self.bundle is None:

@@ -4,7 +4,8 @@ Data flow: dataset -> prepared samples -> split -> networks -> detector -> bundl
 TensorFlow are imported after the data has been checked, so that an error is reported at once.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from augan.bundle import (
     parse_bundle,
     save_bundle,
 )
+from augan.checks import check_out, check_verbose
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
 from augan.exceptions import BundleError, DataError
@@ -74,7 +76,8 @@ def train(
         Devices to train on, see `augan.training.distributed.workers.join_workers`. Every machine
         of a cluster calls this function with the same arguments; only the first machine writes.
     verbose : int
-        0: no progress is shown on standard error.
+        0: no progress and no warnings are shown on standard error. The warnings are also in
+        `metrics.warnings` of the bundle.
 
     Returns
     -------
@@ -94,6 +97,7 @@ def train(
         The losses of a stage without a monitor are no longer finite.
     """
     validate_config(config)
+    out, verbose = check_out(out), check_verbose(verbose)
     if not isinstance(dataset, Dataset):
         raise DataError(
             f"dataset must be an augan.Dataset, got {type(dataset).__name__}: read a folder with "
@@ -103,8 +107,9 @@ def train(
     workers = _join_cluster(distribute)
     with stopwatch.measure("data"):
         resolved = resolve_config(config, dataset)
+    _show_warnings(resolved.warnings, verbose)
     with Progress(verbose) as progress:
-        return run_training(
+        bundle = run_training(
             resolved,
             out=out,
             callbacks=[*callbacks, progress],
@@ -114,6 +119,17 @@ def train(
             distribute=distribute,
             workers=workers,
         )
+    # Those that the samples and the training gave, which are known at the end only.
+    found = [text for text in bundle.metrics.warnings if text not in resolved.warnings]
+    _show_warnings(found, verbose)
+    return bundle
+
+
+def _show_warnings(warnings: Iterable[str], verbose: int) -> None:
+    """Print warnings on standard error, unless `verbose` is 0."""
+    if verbose:
+        for text in warnings:
+            sys.stderr.write(f"warning: {text}\n")
 
 
 def _join_cluster(distribute: str) -> "Workers | None":
