@@ -15,7 +15,7 @@ from PIL import Image
 
 from augan.data.folders import find_images
 from augan.data.modalities.tables import as_frame, is_frame, is_table_file, read_table
-from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.tabular import TabularPreprocessing, list_names
 from augan.data.validation import check_images
 from augan.exceptions import DataError
 from augan.io.images import convert_pil_image, decode_image, read_image
@@ -110,7 +110,26 @@ def as_images(pixels: np.ndarray, pixel_type: str) -> np.ndarray:
             convert_pil_image(Image.fromarray(image, "RGBA"), "the image") for image in pixels
         ]
         return np.stack(opaque)
+    if pixel_type != "float32" and pixels.size:
+        _check_scale(pixels, pixel_type)
     return check_images(as_pixel_type(pixels, pixel_type))
+
+
+def _check_scale(pixels: np.ndarray, pixel_type: str) -> None:
+    """Raise DataError if floats, or integers that are too large, meet a model of integers."""
+    low, high = pixels.min(), pixels.max()
+    limit = np.iinfo(pixel_type).max
+    if pixels.dtype.kind == "f" and np.isfinite(low) and np.isfinite(high):
+        scale = f"multiply by {limit} and " if low >= 0 and high <= 1 else ""
+        raise DataError(
+            f"the pixels are {pixels.dtype}, but the model takes {pixel_type}; {scale}convert them "
+            f"to {pixel_type}"
+        )
+    if pixels.dtype.kind in "iu" and pixels.dtype not in (np.uint8, np.uint16) and high > limit:
+        raise DataError(
+            f"the pixels are {pixels.dtype} with a maximum of {high}, but the model takes "
+            f"{pixel_type}, up to {limit}; scale them to 0..{limit}"
+        )
 
 
 def as_pixel_type(pixels: Any, pixel_type: str) -> Any:
@@ -158,7 +177,7 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
     DataError
         The type or shape of the argument, or of an item, is none of these, or there is no image.
     """
-    if isinstance(images, str | os.PathLike) and os.path.isdir(images):
+    if isinstance(images, str | os.PathLike) and os.fspath(images) and os.path.isdir(images):
         root = Path(images)
         names = find_images(root)
         if not names:
@@ -170,9 +189,9 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
         return iter([_as_image(images, 0, pixel_type)])
     if _is_array(images):
         array = _as_array(images)
-        if array.dtype != object:
+        if array.dtype != object and not (array.dtype.kind == "U" and array.ndim == 1):
             return _iterate_array(array, pixel_type, is_color)
-        images = list(array)
+        images = array.tolist() if array.dtype.kind == "U" else list(array)
     if is_frame(images) or isinstance(images, Mapping | set | frozenset):
         raise DataError(
             f"got {_describe(images)}, but the model is one of images: {EXPECTED_IMAGES}"
@@ -209,24 +228,31 @@ def _as_array(value: Any) -> np.ndarray:
 
 
 def _is_single(value: Any) -> bool:
-    """Whether a value is one image that is not an array: a path, bytes, or a PIL image."""
-    return isinstance(value, str | os.PathLike | _Bytes | Image.Image)
+    """Whether a value is one image that is no array: a path, bytes, open file or PIL image."""
+    return isinstance(value, str | os.PathLike | _Bytes | Image.Image) or hasattr(value, "read")
 
 
 def _as_image(value: Any, number: int, pixel_type: str) -> UserImage:
     """Return one item of the user as an image; DataError unless it is one."""
     if isinstance(value, str | os.PathLike):
         path = Path(os.fsdecode(value))
+        _check_path(os.fsdecode(value))
         if is_table_file(path):
             raise DataError(
                 f"{path} is a table, but the model was trained on images; give images, or load the "
                 "detector of a table"
             )
         return UserImage(os.fsdecode(value), path, pixel_type)
+    if hasattr(value, "read"):
+        value = value.read()
+        if not isinstance(value, _Bytes):
+            raise DataError(f'image {number} is a file of text; open it in the mode "rb"')
     if isinstance(value, _Bytes | Image.Image):
         return UserImage(str(number), value, pixel_type)
     if not _is_array(value):
-        raise DataError(f"image {number} is {_describe(value)}: {EXPECTED_IMAGES}")
+        is_nested = isinstance(value, list | tuple)
+        hint = "; convert lists of pixels by numpy.asarray(x, numpy.uint8)" if is_nested else ""
+        raise DataError(f"image {number} is {_describe(value)}: {EXPECTED_IMAGES}{hint}")
     array = _as_array(value)
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[-1] in _CHANNELS):
         raise DataError(
@@ -235,6 +261,22 @@ def _as_image(value: Any, number: int, pixel_type: str) -> UserImage:
         )
     _check_number_type(array)
     return UserImage(str(number), array, pixel_type)
+
+
+def _check_path(text: str) -> None:
+    """Raise DataError for a text that is no path of an image, as far as the text shows."""
+    if not text:
+        raise DataError("got an empty path; give the path of an image or of a folder")
+    if text.startswith(("http://", "https://")):
+        raise DataError(f"{text} is an address; download the image, and give its bytes")
+    if os.path.isdir(text):
+        raise DataError(f"{text} is a folder; give it alone, or the paths of its images")
+    if os.path.exists(text):
+        return
+    if text.startswith("~"):
+        raise DataError(f"there is no {text}; use pathlib.Path({text!r}).expanduser()")
+    if "*" in text:
+        raise DataError(f"{text} is a pattern, and no file; give the list glob.glob({text!r})")
 
 
 def _shape_hint(array: np.ndarray) -> str:
@@ -283,6 +325,8 @@ def _describe(value: Any) -> str:
         return "a table"
     if hasattr(value, "toarray"):
         return "a sparse matrix"
+    if isinstance(value, bytes):
+        return "bytes"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
@@ -354,8 +398,17 @@ def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
     if is_frame(value):
         if not len(value):
             raise DataError("the table has no rows; give at least one")
-        return _checked(as_frame(value).set_index(value.index), preprocessing)
+        frame = as_frame(value)
+        missing = {column.name for column in preprocessing.columns} - set(frame.columns)
+        in_index = [str(name) for name in value.index.names if str(name) in missing]
+        if in_index:
+            raise DataError(
+                f"the table has {list_names(in_index)} in its index, not as a column; use "
+                "reset_index()"
+            )
+        return _checked(frame.set_index(value.index), preprocessing)
     if _is_row(value):
+        _check_row(value, preprocessing)
         frame = as_frame(pd.DataFrame([dict(value)])).set_index(_no_labels(1))
         if getattr(value, "name", None) is not None:
             frame.index = pd.Index([value.name])
@@ -373,6 +426,26 @@ def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
         )
     frame = pd.DataFrame(np.atleast_2d(array), columns=names)
     return _checked(as_frame(frame).set_index(_no_labels(len(frame))), preprocessing)
+
+
+def _check_row(value: Any, preprocessing: TabularPreprocessing) -> None:
+    """Raise DataError if a Series or mapping is a column or a table in place of one row."""
+    if isinstance(value, Mapping):
+        for name, cell in value.items():
+            if not np.isscalar(cell) and hasattr(cell, "__len__"):
+                raise DataError(
+                    f"a dict is one row, but {name!r} holds {_describe(cell)}; give "
+                    "pd.DataFrame(...) for several rows"
+                )
+        return
+    present = {str(name) for name in value.index}
+    columns = preprocessing.numbers + preprocessing.categories
+    missing = [column.name for column in columns if column.name not in present]
+    if missing:
+        raise DataError(
+            f"a Series is one row, but this one lacks {list_names(missing)}; give a DataFrame for "
+            "several rows"
+        )
 
 
 def _no_labels(count: int) -> "pd.Index":

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -87,6 +88,8 @@ ONE: dict[str, Callable[[np.ndarray, Path], Any]] = {
     "path": lambda image, folder: folder / "000.png",
     "text": lambda image, folder: str(folder / "000.png"),
     "bytes": lambda image, folder: encoded(image),
+    "open file": lambda image, folder: io.BytesIO(encoded(image)),
+    "array of texts": lambda image, folder: np.array([str(folder / "000.png")]),
     "bytearray": lambda image, folder: bytearray(encoded(image)),
     "PIL image": lambda image, folder: Image.fromarray(image[..., 0]),
     "open PIL image": lambda image, folder: Image.open(folder / "000.png"),
@@ -104,6 +107,9 @@ ONE: dict[str, Callable[[np.ndarray, Path], Any]] = {
 }
 
 
+PATHS = ("path", "text", "generator of paths", "array of texts")
+
+
 @pytest.mark.parametrize("kind", ONE)
 def test_one_image_of_any_kind(
     kind: str, predictor: Predictor, pixels: np.ndarray, folder: Path, prediction: Prediction
@@ -117,7 +123,7 @@ def test_one_image_of_any_kind(
     )
     assert result.maps is not None
     assert result.maps[0].shape == (8, 8)
-    name = str(folder / "000.png") if kind in ("path", "text", "generator of paths") else "0"
+    name = str(folder / "000.png") if kind in PATHS else "0"
     assert result.names == [name]
 
 
@@ -279,7 +285,16 @@ WRONG: list[tuple[Any, str]] = [
     (np.zeros((8, 9, 2), np.uint8), "2 channels; give 1, 3 or 4"),
     (np.ma.masked_equal(np.eye(8, dtype=np.uint8), 1), "fill or remove masked values"),
     (["no/such.png"], "image no/such.png cannot be used: .*no such file"),
-    (np.full((8, 8), 0.5), "float32, but the model takes uint8"),
+    (np.full((8, 8), 0.5), "float64, but the model takes uint8; multiply by 255"),
+    (np.full((8, 8), 300), "int64 with a maximum of 300, but the model takes uint8"),
+    ([[[0, 1], [2, 3]]], "image 0 is a list.*numpy.asarray"),
+    (io.StringIO("x"), "open it in the mode"),
+    ("", "empty path"),
+    ([""], "empty path"),
+    ([tempfile.gettempdir()], "is a folder; give it alone"),
+    ("~/no-such.png", r"expanduser\(\)"),
+    ("no-such/*.png", "glob.glob"),
+    ("http://localhost/a.png", "is an address"),
     (np.zeros((8, 8, 3), np.uint8), r"channel count \(3\)"),
     ("no/such.png", "there is no such file"),
     ("rows.csv", "rows.csv is a table, but the model was trained on images"),
@@ -583,13 +598,23 @@ class TestRows:
         ("value", "message"),
         [
             (5, "got an int, but the model is one of rows"),
-            (b"x", "got a bytes, but the model is one of rows"),
+            (b"x", "got bytes, but the model is one of rows"),
             ("image.png", "image.png is not a table"),
             (Image.new("L", (8, 8)), "got an Image, but the model is one of rows"),
             ([], "the list of rows is empty"),
             (iter([]), "the iterator of rows is empty"),
             ([None], "a row is None"),
             (pd.DataFrame({"width": [1.0]}), "the table lacks height, kind"),
+            (pd.Series([1.0, 2.0]), "a Series is one row, but this one lacks width, height, kind"),
+            ({"width": [1.0, 2.0]}, r"a dict is one row, but 'width' holds a list; give pd.Data"),
+            (
+                pd.DataFrame({"width": [1.0], "height": 1.0, "kind": "a"}).set_index("height"),
+                r"height in its index, not as a column; use reset_index\(\)",
+            ),
+            (
+                pd.DataFrame(np.ones((1, 12))),
+                "it has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
+            ),
             (pd.DataFrame({"width": []}), "the table has no rows"),
             (
                 pd.DataFrame({"width": [np.nan], "height": [1.0], "kind": ["a"]}),

@@ -1,6 +1,6 @@
 """Preprocessing of tables: quantile scaling of numbers, one-hot encoding of categories."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -189,8 +189,8 @@ class TabularPreprocessing(Preprocessing):
         missing = [column.name for column in columns if column.name not in frame.columns]
         if missing:
             raise DataError(
-                f"the table lacks {', '.join(missing)}, which the model was trained on; it has "
-                f"{', '.join(map(str, frame.columns))}"
+                f"the table lacks {list_names(missing)}, which the model was trained on; it has "
+                f"{list_names([str(name) for name in frame.columns])}"
             )
         reasons: dict[int, str] = {}
         parts = [np.empty((len(frame), 0))]
@@ -316,6 +316,12 @@ class TabularPreprocessing(Preprocessing):
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise DataError(f"the description of the table's columns is damaged: {error}") from None
         return result
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return at most ten names, separated by commas, and the number of the others."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
 
 
 def require_complete(frame: "pd.DataFrame") -> None:

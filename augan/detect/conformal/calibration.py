@@ -373,7 +373,7 @@ class Calibration:
             raise ConfigError(
                 f"a false-alarm rate of {far!r} needs {min_calibration_size(far)} calibration "
                 f"images, this model has {self.n}: fewer images cannot resolve such a small "
-                f"rate; choose --far {rounded_up(self.min_rate)} or more, or train with more "
+                f"rate; choose `far={rounded_up(self.min_rate)}` or more, or train with more "
                 "normal images"
             )
         # 0.29 * 100 is 28.999999999999996 in floating point. The neighboring integers are checked

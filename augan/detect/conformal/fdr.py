@@ -92,7 +92,7 @@ def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image
         raise ConfigError(
             f"a false-discovery rate of {fdr!r} needs {min_calibration_size(fdr)} "
             f"calibration {samples}, this model has {calibration.n}: with fewer, nothing can be "
-            f"flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or calibrate on "
+            f"flagged; choose `fdr={rounded_up(calibration.min_rate)}` or more, or calibrate on "
             f"more normal {samples} (augan calibrate)"
         )
     return fdr

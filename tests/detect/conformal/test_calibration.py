@@ -110,7 +110,7 @@ def test_an_unsupported_rate_says_what_to_do() -> None:
     calibration = uniform(99)
     message = (
         r"a false-alarm rate of 0\.001 needs 999 calibration images, this model has 99: .*"
-        r"choose --far 0\.01 or more, or train with more normal images"
+        r"choose `far=0\.01` or more, or train with more normal images"
     )
     for method in (
         calibration.threshold,

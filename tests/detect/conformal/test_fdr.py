@@ -80,7 +80,7 @@ def test_calibrating_on_training_scores_breaks_the_bound() -> None:
 
 def test_unsupported_rate_is_refused() -> None:
     assert validate_fdr(uniform(19), 0.05) == 0.05
-    message = r"0\.05 needs 19 calibration images, this model has 18: .* choose --fdr 0\.0527 or"
+    message = r"0\.05 needs 19 calibration images, this model has 18: .* choose `fdr=0\.0527` or"
     with pytest.raises(ConfigError, match=message):
         validate_fdr(uniform(18), 0.05)
     assert validate_fdr(uniform(18), 0.0527) == 0.0527
