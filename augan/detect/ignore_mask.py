@@ -24,7 +24,7 @@ from augan.exceptions import DataError
 from augan.io.images import read_image
 
 MASK_OF_ROWS = (
-    "an ignore mask is for images, but this model is for rows of a table; leave out --ignore-mask"
+    "an ignore mask is for images, but this model is for rows of a table; leave out `ignore_mask`"
 )
 
 
@@ -65,7 +65,7 @@ class IgnoreMask:
         try:
             return cls(read_image(path).max(axis=2) > 0)
         except DataError as error:
-            raise DataError(f"--ignore-mask {path}: {error}") from error
+            raise DataError(f"`ignore_mask` {path}: {error}") from error
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self | None:
@@ -197,5 +197,5 @@ def resolve_ignore_mask(
         return calibrated, None
     return requested.union(calibrated), (
         "no guarantee: calibrated without this mask; run augan calibrate RUN NORMALS "
-        f"--ignore-mask {path}"
+        f"`ignore_mask` {path}"
     )

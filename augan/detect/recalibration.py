@@ -258,7 +258,7 @@ def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.nd
         If the samples are rows of a table, or the file does not list a readable image.
     """
     if is_table_file(images):
-        raise DataError(f"--groups is for image files, but {images} is a table; leave out --groups")
+        raise DataError(f"`groups` is for image files, but {images} is a table; leave out `groups`")
     root, names = images if images.is_dir() else images.parent, source.names
     result = read_groups(groups, root, names, require_all=False)
     for name, group in zip(names, result):

@@ -106,8 +106,8 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
         )
     if request.save_maps and not isinstance(source, ImageFolderSource):
         raise DataError(
-            "--save-maps writes maps of images, but this model is for rows of a table; leave out "
-            "--save-maps"
+            "`save_maps` writes maps of images, but this model is for rows of a table; leave out "
+            "`save_maps`"
         )
     predictor = Predictor.from_bundle(bundle, request.method, mask)
     worker = ScoringWorker(bundle, request, map_rate, predictor, source)

@@ -111,7 +111,7 @@ ERRORS = [
     ("detect empty", ["empty"]),
     ("detect list.yaml", ["list.yaml"]),
     ("detect corrupt", ["none of the 3", "0.png", "not a PNG"]),
-    ("detect images --far 0.001", ["999", "99"]),
+    ("detect images --far 0.001", ["999", "99", "choose --far 0."]),
     ("detect images --far 0", ["between 0 and 1"]),
     ("detect images --far 1", ["between 0 and 1"]),
     ("detect images --far nan", ["between 0 and 1"]),

@@ -417,7 +417,7 @@ def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
     methods = {row["method"]: row["auroc"]["value"] for row in found.baselines}
     assert methods.keys() == {"nearest-neighbors", "pca", "isolation-forest"}
     assert methods["nearest-neighbors"] == 1
-    with pytest.raises(DataError, match="leave out --masks"):
+    with pytest.raises(DataError, match="leave out `masks`"):
         evaluate_detection(
             bundle, DetectionRequest(tmp_path / "new.csv"), tmp_path / "labels.csv", masks=tmp_path
         )
@@ -434,11 +434,11 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
     monkeypatch.setattr("augan.detect.recalibration._calibration_scores", scored)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
-    with pytest.raises(DataError, match="leave out --detection-limit"):
+    with pytest.raises(DataError, match="leave out `detection_limit`"):
         evaluate_detection(
             bundle, DetectionRequest(table), tmp_path / "labels.csv", detection_limit=True
         )
-    with pytest.raises(DataError, match=r"parts\.csv is a table; leave out --groups"):
+    with pytest.raises(DataError, match=r"parts\.csv is a table; leave out `groups`"):
         recalibrate(bundle, table, tmp_path / "labels.csv")
 
 

@@ -190,8 +190,8 @@ def _require_images(source: InputSource) -> ImageFolderSource:
     """Return the source of test samples, if it is a folder of images; DataError for a table."""
     if not isinstance(source, ImageFolderSource):
         raise DataError(
-            "--detection-limit paints spots on images, but this model is for tables; leave out "
-            "--detection-limit"
+            "`detection_limit` paints spots on images, but this model is for tables; leave out "
+            "`detection_limit`"
         )
     return source
 
@@ -200,7 +200,7 @@ def _read_masks(folder: str | Path, source: InputSource, labels: Labels) -> Labe
     """Return the masks of the labeled images; DataError if the samples are rows of a table."""
     if not isinstance(source, ImageFolderSource):
         raise DataError(
-            "--masks names masks of images, but this model is for tables; leave out --masks"
+            "`masks` names masks of images, but this model is for tables; leave out `masks`"
         )
     return read_masks(folder, source.root, labels)
 

@@ -72,7 +72,7 @@ def read_labels(
         if not all_labels:
             raise DataError(
                 f"the images in {root} lie in no folders that could be their labels; sort the "
-                "images into one folder for each label, or give --labels a CSV file with path,label"
+                "images into one folder for each label, or give `labels` a CSV file with path,label"
             )
     else:
         all_labels, groups = _read_table(Path(labels), set(names), root)
@@ -183,7 +183,7 @@ def _find_normal_label(counts: Counter[str], normal: str | None) -> str:
         if not known:
             raise DataError(
                 f"none of the labels {labels} is called {', '.join(NORMAL_NAMES[:-1])} or "
-                f"{NORMAL_NAMES[-1]}; name the label of normal images with --normal"
+                f"{NORMAL_NAMES[-1]}; name the label of normal images with `normal`"
             )
         normal = known[0]
     elif normal not in counts:

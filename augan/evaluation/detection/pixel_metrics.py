@@ -199,7 +199,7 @@ def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; name the folder of masks with --masks")
+        raise DataError(f"there is no folder {folder}; name the folder of masks with `masks`")
     masks, without_mask = {}, []
     stem_counts = Counter(PurePosixPath(name).stem for name in labels.by_name)
     for name, label in labels.by_name.items():

@@ -127,7 +127,7 @@ def test_an_unsupported_rate_says_what_to_do() -> None:
 def test_the_rate_that_the_error_suggests_is_supported(n: int) -> None:
     with pytest.raises(ConfigError) as caught:
         uniform(n).threshold(1e-6)
-    suggested = float(str(caught.value).split("--far ")[1].split()[0])
+    suggested = float(str(caught.value).split("`far=")[1].split("`")[0])
     assert uniform(n).supports(suggested)
     assert suggested == pytest.approx(1 / (n + 1), rel=0.01)
 

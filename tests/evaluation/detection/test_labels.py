@@ -40,7 +40,7 @@ def test_folder_labels_leave_out_images_without_folder() -> None:
         ("path,label\na/0.png,ok\n./a/0.png,bad\n", None, "line 3: a/0.png is labeled bad"),
         ("path,label\na/0.png,ok\na/1.png,ok\n", None, r"all labeled images are ok \(2\)"),
         ("path,label\na/0.png,ok\na/1.png,bad\n", "oks", "did you mean ok"),
-        ("path,label\na/0.png,fine\na/1.png,bad\n", None, "name the label .* --normal"),
+        ("path,label\na/0.png,fine\na/1.png,bad\n", None, "name the label .* `normal`"),
         (b"path,label\na/0.png,\xff\n", None, "cannot read the labels"),
         (
             "path,label,group\na/0.png,ok,1\na/0.png,ok,2\n",
