@@ -197,5 +197,5 @@ def resolve_ignore_mask(
         return calibrated, None
     return requested.union(calibrated), (
         "no guarantee: calibrated without this mask; run augan calibrate RUN NORMALS "
-        f"`ignore_mask` {path}"
+        f"--ignore-mask {path}"
     )
