@@ -64,7 +64,7 @@ class Registry(Generic[D, T]):
     >>> "hinge" in LOSSES
     True
     >>> LOSSES.get("hinge").paper
-    'Lim and Ye 2017'
+    'Lim and Ye 2017, eqs. 17 and 18'
     """
 
     def __init__(
@@ -98,7 +98,9 @@ class Registry(Generic[D, T]):
 
         def add(implementation: T) -> T:
             if name in self._declarations and self._modules.get(name) != module:
-                raise ValueError(f"there is already a {self.kind} '{name}'; choose another name")
+                raise ValueError(
+                    f"the name '{name}' is taken by another {self.kind}; choose another"
+                )
             self._modules.pop(name, None)
             self._declarations[name] = declaration
             self._implementations[name] = implementation

@@ -82,7 +82,7 @@ def test_entries_of_the_block_are_removed_at_its_end(fruits):
 def test_a_name_is_registered_once(fruits, name):
     with fruits.temporary():
         fruits.register(Fruit("plum"), "a plum")
-        with pytest.raises(ValueError, match=f"there is already a fruit '{name}'"):
+        with pytest.raises(ValueError, match=f"the name '{name}' is taken by another fruit"):
             fruits.register(Fruit(name), "another")
 
 

@@ -200,7 +200,10 @@ def _decode_config(values: dict[str, Any]) -> Config:
         # JSON mode, because it is strict about types and still reads a list as a tuple.
         return Config.model_validate_json(json.dumps(values), strict=True, extra="ignore")
     except ValidationError as error:
-        raise BundleError(describe_error(error, "config")) from None
+        hint = ""
+        if any(detail["type"] == "literal_error" for detail in error.errors()):
+            hint = "; if the name is one of your own, import the module that registers it first"
+        raise BundleError(describe_error(error, "config") + hint) from None
 
 
 def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:

@@ -256,7 +256,7 @@ class Predictor:
             collected.names,
             scores,
             p_values,
-            p_values <= decision.cutoff,
+            decision.flags(p_values),
             components,
             self.component_names,
             collected.maps if with_maps else None,

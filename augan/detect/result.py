@@ -193,10 +193,10 @@ def write_results(
         flagged = flag_rows(
             folder / PENDING_SCORES_FILE,
             folder / SCORES_FILE,
-            decision.cutoff,
+            decision,
             detector.method.components,
         )
-        top_samples = scored.top.load(detector, source, decision.cutoff)
+        top_samples = scored.top.load(detector, source, decision)
         if renderer is not None:
             _write_overlays(detection, flagged.names, folder, executor)
             top_samples = renderer.add_thumbnails(top_samples)

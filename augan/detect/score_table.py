@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from augan.detect.conformal.decision import Decision
 from augan.detect.scoring.component import ScoreComponent
 from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 
@@ -103,7 +104,7 @@ class ScoreTableWriter:
 
 
 def flag_rows(
-    pending: Path, table: Path, p_value_cutoff: float, components: Sequence[ScoreComponent]
+    pending: Path, table: Path, decision: Decision, components: Sequence[ScoreComponent]
 ) -> FlaggedSamples:
     """Write the final score table with a decision about each sample; delete the pending table.
 
@@ -115,8 +116,8 @@ def flag_rows(
         Table that `ScoreTableWriter` wrote.
     table : Path
         File to write.
-    p_value_cutoff : float
-        Samples with a p-value up to the cutoff are flagged.
+    decision : Decision
+        Decides which samples are flagged.
     components : sequence of ScoreComponent
         Components of the score, in the order of the columns.
 
@@ -137,7 +138,7 @@ def flag_rows(
             if not p_value:
                 writer.writerow([path, score, p_value, "", *cells])
                 continue
-            is_flagged = int(float(p_value) <= p_value_cutoff)
+            is_flagged = int(decision.flags(float(p_value)))
             writer.writerow([path, score, p_value, is_flagged, *cells])
             values = np.array(cells, np.float64)
             counts[is_flagged] += 1

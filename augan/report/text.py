@@ -361,8 +361,9 @@ def format_augmentation_evaluation(result: AugmentationGain) -> list[str]:
         f"{summary['metric']} on {summary['num_test']} test images{groups}, mean of "
         f"{summary['num_repeats']} repeats:"
     )
+    width = max(len(row["arm"]) for row in result.arms)
     lines += [
-        f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
+        f"  {row['arm']:{width}} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
         f"macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
         for row in sorted(result.arms, key=lambda row: -row["balanced_accuracy"])
     ]

@@ -26,7 +26,7 @@ TrainingDataOption = Annotated[
 MethodOption = Annotated[
     str | None,
     typer.Option(
-        help="Detection method in the bundle; default: the first one. The score is, for "
+        help="Detection method in the bundle; default: the model's own. The score is, for "
         + "; ".join(f"{m.name}: {m.description}" for m in DETECTION_METHODS)
         + "."
     ),

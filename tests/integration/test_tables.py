@@ -35,7 +35,6 @@ from augan.augment.filters.criteria import ACCEPTED, MEMORIZED
 from augan.augment.filters.filter import CandidateFilter
 from augan.augment.training_reference import load_training_reference
 from augan.bundle import Bundle, restore_network
-from augan.choices import DETECTION_METHODS
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
@@ -312,9 +311,9 @@ class TestDetect:
             detect_folder(digits_bundle, DetectionRequest(table), tmp_path / "out")
 
     def test_methods_say_what_they_accept(self) -> None:
-        methods = ["anogan", "auto", "fanogan", "features"]
-        assert list(supported_methods("rows")) == list(DETECTION_METHODS.names()) == methods
-        assert list(supported_methods("tiles")) == ["auto", "features"]
+        assert {"anogan", "auto", "fanogan", "features"} <= set(supported_methods("rows"))
+        assert {"auto", "features"} <= set(supported_methods("tiles"))
+        assert not {"anogan", "fanogan"} & set(supported_methods("tiles"))
         for kind in ("images", "rows", "tiles"):
             assert all(kind in method.modalities for method in supported_methods(kind).values())
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
@@ -65,6 +66,10 @@ class Decision:
     threshold: float | None
     guarantee: Guarantee | DiscoveryGuarantee
     warning: str | None = None
+
+    def flags(self, p_values: ArrayLike) -> np.ndarray:
+        """Return whether each sample is flagged, bool, in the shape of the p-values."""
+        return np.asarray(p_values) <= self.cutoff
 
     def without_guarantee(self, reason: str) -> "Decision":
         """Return the same decision with a void guarantee, whose sentence is the reason."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from augan.detect.conformal.decision import Decision
 from augan.detect.detector import Detector
 from augan.detect.inputs import InputSource
 
@@ -100,7 +101,9 @@ class TopSamples:
         self._entries.sort(key=lambda entry: -entry.score)
         del self._entries[NUM_SHOWN:]
 
-    def load(self, detector: Detector, source: InputSource, cutoff: float) -> list[ScoredSample]:
+    def load(
+        self, detector: Detector, source: InputSource, decision: Decision
+    ) -> list[ScoredSample]:
         """Read the top samples again, and return them with decisions and reconstructions.
 
         Samples that have become unreadable are left out.
@@ -111,8 +114,8 @@ class TopSamples:
             Computes the reconstructions of the 8 highest scores, if its method can.
         source : InputSource
             The source of the samples.
-        cutoff : float
-            Samples with a p-value up to the cutoff count as anomalies.
+        decision : Decision
+            Decides which samples count as anomalies.
 
         Returns
         -------
@@ -128,7 +131,7 @@ class TopSamples:
             ScoredSample(
                 entry.name,
                 entry.score,
-                entry.p_value <= cutoff,
+                bool(decision.flags(entry.p_value)),
                 batch.samples[i],
                 None if reconstructions is None or i >= NUM_RECONSTRUCTED else reconstructions[i],
                 entry.p_value,

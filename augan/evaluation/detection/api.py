@@ -6,7 +6,7 @@ exception is the best F1, which is marked `oracle`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +177,8 @@ def evaluate_detection(
 
 def _check_applicable(request: DetectionRequest) -> None:
     """Raise ConfigError if a request has an option that an evaluation does not use."""
-    options = ("fdr", "save_maps", "ignore_mask")
-    given = [name for name in options if getattr(request, name) not in (None, False)]
+    unused = [field for field in fields(request) if field.name not in ("images", "far", "method")]
+    given = [field.name for field in unused if getattr(request, field.name) != field.default]
     if given:
         raise ConfigError(
             f"an evaluation takes images, far and method of a DetectionRequest, but {given[0]} was "

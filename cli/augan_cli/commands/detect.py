@@ -57,7 +57,9 @@ def detect_command(
     """
     from augan.detect.request import DetectionRequest
 
-    request = DetectionRequest(images, far, fdr, method, save_maps, ignore_mask)
+    request = DetectionRequest(
+        images, far=far, fdr=fdr, method=method, save_maps=save_maps, ignore_mask=ignore_mask
+    )
     bundle = resolve_bundle(model, "detector")
     if shard is not None:
         _detect_shard(bundle, request, out, shard, workers, scheduler, fail_on_anomaly, as_json)

@@ -64,5 +64,5 @@ def _lines(result: "ExportResult") -> list[str]:
         f"scores differ by at most {largest:.2g}, which is {relative:.2g} standard deviations of "
         "the calibration scores",
         f"decisions at the rate {parity.rate:g}: {num_agreeing} of {parity.num_samples} agree; "
-        f"{parity.num_borderline} of these scores are no further than that from the threshold",
+        f"scores within that difference of the threshold: {parity.num_borderline}",
     ]
