@@ -53,6 +53,7 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 traceback.print_exc()
                 raise typer.Exit(code) from None
             text = name_options(_describe(error), command)
+            _release(error)
             _fail(f"{'refused' if is_refused else 'error'}: {text}", code)
 
     signature = inspect.signature(command)
@@ -63,6 +64,17 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, "debug": Debug}
     return run
+
+
+def _release(error: BaseException) -> None:
+    """Delete the local variables of the failed calls, such as thread pools of TensorFlow.
+
+    Pools that still exist when the interpreter ends print a traceback of their own.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 def name_options(text: str, command: Callable[..., None]) -> str:
