@@ -89,34 +89,33 @@ def time_steps(run: Path, image: Path) -> dict[str, Any]:
     done("TensorFlow")
     from augan.bundle import load_bundle
     from augan.detect.api import detect_folder
-    from augan.detect.detector import Detector
+    from augan.detect.predictor import load_detector
     from augan.detect.request import DetectionRequest
+    from augan.io.images import read_image
 
     done("imports of augan")
     bundle = load_bundle(run)
     done("bundle")
-    detector = Detector.from_bundle(bundle)
+    detector = load_detector(bundle)
     done("detector")
-    from augan.io.images import read_image
-
-    sample: Any = detector.preprocessing.prepare(read_image(image))[None]  # type: ignore
-    detector.score(sample)
+    pixels = read_image(image)
+    detector.predict(pixels, maps=False)
     done("first image")
-    detector.score(sample)
+    detector.predict(pixels, maps=False)
     done("second image")
-    latency = {n: _latency(detector, np.repeat(sample, n, axis=0)) for n in (1, 64)}
+    latency = {n: _latency(detector, [pixels] * n) for n in (1, 64)}
     begun = time.perf_counter()
     detect_folder(bundle, DetectionRequest(image), run / "startup-steps")
     done("a folder of one image")
     return {"steps": times, "latency": latency}
 
 
-def _latency(detector: Any, samples: np.ndarray) -> list[float]:
-    """Return the seconds of several calls."""
+def _latency(detector: Any, images: list[np.ndarray]) -> list[float]:
+    """Return the seconds of several predictions in memory."""
     seconds = []
     for _ in range(3 * TURNS):
         begun = time.perf_counter()
-        detector.score(samples)
+        detector.predict(images, maps=False)
         seconds.append(time.perf_counter() - begun)
     return seconds
 
