@@ -27,7 +27,7 @@ from augan.augment.manifest import (
     write_manifest,
 )
 from augan.augment.methods.registry import PRIOR_SAMPLING
-from augan.augment.request import AugmentRequest, check_count, check_request
+from augan.augment.request import AugmentRequest, check_augment_request, check_count
 from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle, as_bundle
@@ -158,7 +158,7 @@ def augment_folder(
     >>> augan.augment_folder("runs/cats", request).num_samples  # doctest: +SKIP
     500
     """
-    job = AugmentJob.resolve(as_bundle(bundle), check_request(request), out)
+    job = AugmentJob.resolve(as_bundle(bundle), check_augment_request(request), out)
     check_replaceable(job.out.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
         return run_job(job, lambda worker: partial(executor.map, generate_chunk, worker), verbose)

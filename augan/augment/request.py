@@ -145,6 +145,6 @@ def _check_format(format: str) -> None:
     check_choice("format", format, dict.fromkeys(formats))
 
 
-def check_request(request: Any) -> AugmentRequest:
+def check_augment_request(request: Any) -> AugmentRequest:
     """Return the argument `request` of a function; ConfigError if it is no `AugmentRequest`."""
     return check_instance("request", request, AugmentRequest, 'AugmentRequest("cat", n=500)')

@@ -19,7 +19,7 @@ from augan.augment.api import AugmentationResult, run_job
 from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.generation import ProgressCallback
 from augan.augment.job import AugmentJob
-from augan.augment.request import AugmentRequest, check_request
+from augan.augment.request import AugmentRequest, check_augment_request
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import Bundle, as_bundle, load_bundle
 from augan.bundle.reference import BundleRef
@@ -73,7 +73,7 @@ def augment_shard(
         saved.
     """
     check_instance("shard", shard, Shard, "Shard(0, 8), the first of 8")
-    job = AugmentJob.resolve(as_bundle(bundle), check_request(request), out)
+    job = AugmentJob.resolve(as_bundle(bundle), check_augment_request(request), out)
     target = job.out if out is not None else shard.folder_for(job.out)
     worker = job.create_worker()
     with (

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from augan.exceptions import BundleError
 
 REPLACE_HINT = "copy it again from where it was made, or train again"
-MAX_SHOWN = 100  # characters of a name in the file, or of an error that quotes the file
+MAX_TEXT_LENGTH = 100  # characters of a name in the file, or of an error that quotes the file
 _END_RECORD = struct.Struct("<4s4H2LH")
 _MAX_ENTRY_BYTES = 1024  # of one entry of the central directory
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -133,7 +133,7 @@ class Archive:
 def _shorten(message: object) -> str:
     """Return the start of a text that may contain bytes of the file."""
     text = str(message)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}..."
 
 
 def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:

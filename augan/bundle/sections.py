@@ -27,7 +27,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
 VALIDATION = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
-MAX_SHOWN = 40  # characters of a wrong value in a message
+MAX_QUOTE_LENGTH = 40  # characters of a wrong value in a message
 MAX_FOLDS = 100
 
 
@@ -569,7 +569,7 @@ def describe_error(error: ValidationError, name: str) -> str:
         return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
     if problem["type"] == "missing":
         return f"{path} is missing"
-    value = repr(problem["input"]).replace("\n", " ")[:MAX_SHOWN]
+    value = repr(problem["input"]).replace("\n", " ")[:MAX_QUOTE_LENGTH]
     return f"{path} is {value}, but {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
@@ -623,7 +623,7 @@ def _insert_arrays(
                 node = None
         if not isinstance(node, dict):
             raise BundleError(
-                f"{name} has an array at {path[:MAX_SHOWN]!r}, which is no place of one"
+                f"{name} has an array at {path[:MAX_QUOTE_LENGTH]!r}, which is no place of one"
             )
         node[last] = array
     return tree

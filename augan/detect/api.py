@@ -7,7 +7,7 @@ from pathlib import Path
 from augan.bundle import Bundle, as_bundle, load_bundle
 from augan.checks import check_instance, check_out
 from augan.detect.output_paths import default_output_folder
-from augan.detect.request import DetectionRequest, check_request
+from augan.detect.request import DetectionRequest, check_detection_request
 from augan.detect.resolution import ResolvedDetection, resolve_detection
 from augan.detect.result import DetectionResult, OnScored, ScoredChunks, write_results
 from augan.detect.worker import ScoredChunk, score_chunk
@@ -88,7 +88,7 @@ def detect_folder(
 
         detect_folder("runs/parts", DetectionRequest("incoming", far=0.01))
     """
-    bundle, request = as_bundle(bundle), check_request(request)
+    bundle, request = as_bundle(bundle), check_detection_request(request)
     out = check_out(out) or default_output_folder(bundle, request.images)
     check_replaceable(out.absolute(), unmanaged_except(*DETECTION_FILES))
     detection = resolve_detection(bundle, request)
@@ -130,7 +130,7 @@ def detect_shard(
     """
     check_out(out)
     check_instance("shard", shard, Shard, "Shard(0, 8), the first of 8")
-    detection = resolve_detection(as_bundle(bundle), check_request(request))
+    detection = resolve_detection(as_bundle(bundle), check_detection_request(request))
     chunks = list(shard.select(enumerate(detection.chunks)))
     with (
         shard_folder(out, shard, detection.job()) as writer,

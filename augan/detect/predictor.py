@@ -5,7 +5,6 @@ estimator `GANDetector` and the parity check of an export score arrays with one.
 gives a predictor to a notebook or a server.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import Bundle, as_bundle
 from augan.data.dataset import SampleType
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -33,7 +32,7 @@ from augan.detect.inputs import (
 from augan.detect.prediction import MAX_SHOWN, Prediction
 from augan.detect.user_samples import UserImage, iterate_images, iterate_rows
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.exceptions import BundleError, ConfigError, DataError
+from augan.exceptions import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,12 +92,7 @@ def load_detector(run_or_bundle: Bundle | str | Path, method: str | None = None)
         detector.predict(pixels, far=0.01).decisions
         detector.predict("incoming", maps=False).to_frame()
     """
-    if not isinstance(run_or_bundle, Bundle | str | os.PathLike):
-        raise BundleError(
-            f"got {type(run_or_bundle).__name__} in place of a model; give a run folder, a bundle "
-            "file, or a bundle from load_bundle or train"
-        )
-    bundle = run_or_bundle if isinstance(run_or_bundle, Bundle) else load_bundle(run_or_bundle)
+    bundle = as_bundle(run_or_bundle)
     load_calibrations(bundle, method)  # before TensorFlow, which takes seconds, is loaded
     return Predictor.from_bundle(bundle, method, IgnoreMask.from_bundle(bundle))
 

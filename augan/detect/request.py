@@ -85,6 +85,6 @@ class DetectionRequest:
         return replace(self, images=os.path.abspath(self.images), ignore_mask=mask)
 
 
-def check_request(request: Any) -> DetectionRequest:
+def check_detection_request(request: Any) -> DetectionRequest:
     """Return the argument `request` of a function; ConfigError if it is no `DetectionRequest`."""
     return check_instance("request", request, DetectionRequest, 'DetectionRequest("good")')

@@ -20,7 +20,7 @@ from augan.choices import (
 from augan.config import Config, ImageSize
 from augan.exceptions import ConfigError
 
-SIZES = get_args(ImageSize)  # sides of images in pixels
+IMAGE_SIZES = get_args(ImageSize)  # sides of images in pixels
 
 
 class ConfigRule(NamedTuple):
@@ -70,7 +70,7 @@ def config_rules() -> tuple[ConfigRule, ...]:
 def image_rules() -> tuple[ConfigRule, ...]:
     """Return the additional rules for images."""
     architectures = [ARCHITECTURES.get(name) for name in gan_architectures()]
-    size_rules = [_size_rule(entry) for entry in architectures if entry.min_size > min(SIZES)]
+    size_rules = [_size_rule(entry) for entry in architectures if entry.min_size > min(IMAGE_SIZES)]
     return (*_sample_type_rules("image", "images"), *size_rules)
 
 
@@ -151,7 +151,9 @@ def _architecture_rules(entry: Architecture) -> Iterator[ConfigRule]:
 
 def _size_rule(entry: Architecture) -> ConfigRule:
     """Return the rule about images that are too small for an architecture."""
-    large_enough = min((size for size in SIZES if size >= entry.min_size), default=SIZES[-1])
+    large_enough = min(
+        (size for size in IMAGE_SIZES if size >= entry.min_size), default=IMAGE_SIZES[-1]
+    )
     return ConfigRule(
         f"gan.architecture={entry.name} with data.size below {entry.min_size}",
         lambda c: (

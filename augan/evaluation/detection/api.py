@@ -28,7 +28,7 @@ from augan.detect.inputs import (
 )
 from augan.detect.output_paths import absolute_path
 from augan.detect.predictor import Predictor
-from augan.detect.request import DetectionRequest, check_request
+from augan.detect.request import DetectionRequest, check_detection_request
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
@@ -128,7 +128,7 @@ def evaluate_detection(
         The images, labels, masks or training data cannot be used, or `out` holds other files.
     """
     bundle, out = as_bundle(bundle), check_out(out)
-    _check_applicable(check_request(request))
+    _check_applicable(check_detection_request(request))
     images = request.images
     preprocessing = bundle.preprocessing
     calibration, _ = load_calibrations(bundle, request.method)

@@ -19,7 +19,7 @@ from augan.evaluation.detection.metrics import estimate_rate
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 
-SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # diameters in pixels of the original images
+SPOT_SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # diameters in pixels of the original images
 CONTRASTS = (0.25, 0.5, 1.0)  # fraction of the value range, towards its farther end
 DETECTION_TARGET = 0.9  # detection rate at the detection limit
 _MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
@@ -62,7 +62,7 @@ def min_detectable_defect(
     images = [source.load_image(names[index]) for index in indices.tolist()]
     calibration, rows = predictor.calibration, []
     for contrast in CONTRASTS:
-        for size in SIZES:
+        for size in SPOT_SIZES:
             rng = child_rng(seed, "power")  # the same positions for all sizes
             painted = [paint_spot(image, size, contrast, rng) for image in images]
             scores = predictor.score(painted)

@@ -19,7 +19,7 @@ from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan_cli.main import app
-from tests._docs import ROOT, blocks
+from tests._docs import run_worked_example
 from tests._helpers import read_manifest, tree, with_data
 
 EXAMPLE = "truncated"  # the method of the worked example
@@ -30,9 +30,8 @@ CLASS, OTHER_CLASS = 1, 0
 @pytest.fixture(scope="module", autouse=True)
 def example() -> Iterator[None]:
     """Register the method of the worked example, as a file in the package would."""
-    (code,) = (b for b in blocks(ROOT / "CONTRIBUTING.md", "python") if f'"{EXAMPLE}"' in b)
     with AUGMENTATION_METHODS.temporary():
-        exec(code, {"__name__": "example_of_contributing"})
+        assert run_worked_example("... an augmentation method", AUGMENTATION_METHODS) == (EXAMPLE,)
         yield
 
 

@@ -24,7 +24,7 @@ from augan.evaluation.detection.baselines import BASELINES
 from augan.evaluation.detection.detection_limit import (
     CONTRASTS,
     DETECTION_TARGET,
-    SIZES,
+    SPOT_SIZES,
     paint_spot,
 )
 from augan.evaluation.detection.pixel_metrics import aupro, pixel_auroc
@@ -202,7 +202,7 @@ def limits(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
 class TestDetectionLimit:
     def test_without_a_spot_there_are_the_false_alarms(self, limits: dict[str, Any]) -> None:
         rows = limits["detection_limit"]["rows"]
-        assert len(rows) == len(SIZES) * len(CONTRASTS)
+        assert len(rows) == len(SPOT_SIZES) * len(CONTRASTS)
         for row in rows:
             if row["size"] == 0:
                 assert row["count"] == limits["false_alarms"]["count"]
@@ -214,7 +214,7 @@ class TestDetectionLimit:
         assert rates[16, 1.0] >= DETECTION_TARGET > rates[0, 1.0]
         smallest = limits["detection_limit"]["smallest"]["1"]
         assert rates[smallest, 1.0] >= DETECTION_TARGET
-        assert all(rates[size, 1.0] < DETECTION_TARGET for size in SIZES if size < smallest)
+        assert all(rates[size, 1.0] < DETECTION_TARGET for size in SPOT_SIZES if size < smallest)
 
     @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
     def test_a_spot_is_as_large_and_as_strong_as_it_says(self, kind: str) -> None:

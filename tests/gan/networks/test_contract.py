@@ -22,7 +22,7 @@ from augan.exceptions import ConfigError
 from augan.gan import keras, tf
 from augan.gan.networks.build import build_network, network_spec
 from augan.training.budget import TrainingBudget
-from augan.training.config_rules import SIZES
+from augan.training.config_rules import IMAGE_SIZES
 from augan.training.defaults import resolve_defaults
 from augan.training.trainer import TrainingData, train_stages
 from tests._docs import run_worked_example
@@ -328,5 +328,5 @@ def test_the_worked_example_passes_and_trains(tmp_path):
 
 
 def test_every_size_of_the_settings_suits_an_architecture():
-    for size in SIZES:
+    for size in IMAGE_SIZES:
         assert any(ARCHITECTURES.get(name).min_size <= size for name in gan_architectures())
