@@ -1,0 +1,1 @@
+"""Evaluation of translation: whether images translated to a new camera improve a classifier."""
