@@ -10,7 +10,8 @@ The modules, from the file to the values:
 - `io`: saving, loading and inspection of files; the manifest with sizes and hashes.
 - `members`: the members of the file, as parts of a bundle.
 - `serialization`: JSON, npz and safetensors, decoded strictly.
-- `sections`: the typed sections, and all validation of their values.
+- `section`: the base class of the sections, and their parts for JSON and arrays.
+- `sections`, `metrics`: the typed sections, and all validation of their values.
 - `bundle`: the bundle, which checks that the sections fit each other.
 - `weights`, `reference`: networks of a bundle; a bundle in another process.
 
@@ -20,24 +21,29 @@ versions.
 
 from augan.bundle.bundle import Bundle, bundle_errors, current_versions
 from augan.bundle.io import as_bundle, inspect_bundle, load_bundle, parse_bundle, save_bundle
-from augan.bundle.sections import (
+from augan.bundle.metrics import (
     BundleMetrics,
-    CalibrationSamples,
-    CalibrationScores,
     ClassifierAccuracy,
-    DatasetInfo,
-    DetectorSection,
+    ClassTranslation,
     FidelityMetrics,
-    FittedMethod,
     GanMetrics,
     GeneratorFidelity,
+    PseudoLabelCounts,
+    TrainingFailure,
+    TrainingMetrics,
+    TranslationMetrics,
+)
+from augan.bundle.sections import (
+    CalibrationSamples,
+    CalibrationScores,
+    DatasetInfo,
+    DetectorSection,
+    FittedMethod,
     Latents,
     Network,
     NetworkSpec,
-    PseudoLabelCounts,
     Splits,
-    TrainingFailure,
-    TrainingMetrics,
+    TranslationSection,
 )
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
@@ -46,6 +52,7 @@ __all__ = [
     "BundleMetrics",
     "CalibrationSamples",
     "CalibrationScores",
+    "ClassTranslation",
     "ClassifierAccuracy",
     "DatasetInfo",
     "DetectorSection",
@@ -60,6 +67,8 @@ __all__ = [
     "Splits",
     "TrainingFailure",
     "TrainingMetrics",
+    "TranslationMetrics",
+    "TranslationSection",
     "as_bundle",
     "assign_weights",
     "bundle_errors",

@@ -9,20 +9,19 @@ from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from pydantic.dataclasses import dataclass
 
 from augan.bundle.archive import REPLACE_HINT
+from augan.bundle.metrics import BundleMetrics
+from augan.bundle.section import VALIDATION, Text, has_equal_content
 from augan.bundle.sections import (
-    VALIDATION,
-    BundleMetrics,
     DatasetInfo,
     DetectorSection,
     Latents,
     Network,
     Splits,
-    Text,
-    has_equal_content,
+    TranslationSection,
+    check_splits,
 )
 from augan.choices import DETECTION_METHODS
 from augan.config import Config
@@ -42,6 +41,11 @@ _PARTS = {
     "classifier": (
         "classifier",
         "train with --task both on images sorted into one folder for each class",
+    ),
+    "translator": ("translator", "train one with --translate-to FOLDER"),
+    "back_translator": (
+        "translator back to the old camera",
+        "train one with --translate-to FOLDER, and without --set translation.cycle=none",
     ),
     "latents": (
         "latent codes of the training images",
@@ -90,14 +94,16 @@ class Bundle:
     preprocessing : Preprocessing
         The fitted preprocessing.
     networks : mapping of str to Network
-        "generator", "discriminator", "encoder", "classifier", ...; with folds "fold1-discriminator"
-        and so on.
+        "generator", "discriminator", "encoder", "classifier", "translator", ...; with folds
+        "fold1-discriminator" and so on.
     splits : Splits or None
         Training samples in each split; None (default): trained in memory by an estimator.
     latents : Latents or None
         Latent codes of the training samples; None (default): not stored.
     detector : DetectorSection or None
         Fitted detection methods with their calibrations; None (default): no detector.
+    translation : TranslationSection or None
+        Images of the new camera of a translation, and its metrics; None (default): no translation.
     metrics : BundleMetrics
         Metrics of the training; default: none.
     created : str
@@ -131,6 +137,7 @@ class Bundle:
     splits: Splits | None = None
     latents: Latents | None = None
     detector: DetectorSection | None = None
+    translation: TranslationSection | None = None
     metrics: BundleMetrics = field(default_factory=BundleMetrics)
     created: Text = field(default_factory=_now)
     versions: Mapping[Text, Text] = field(default_factory=current_versions)
@@ -144,14 +151,10 @@ class Bundle:
                 )
         num_samples, num_classes = self.data.num_samples, len(self.data.class_names)
         if self.splits is not None:
-            splits = self.splits
-            rows = np.concatenate([splits.train, splits.val, splits.calibration])
-            if rows.max(initial=-1) >= num_samples:
-                raise BundleError(f"splits: an index is not below the {num_samples} samples")
-            if splits.fold is not None and len(splits.fold) != num_samples:
-                raise BundleError(
-                    f"splits.fold has {len(splits.fold)} values for {num_samples} samples"
-                )
+            try:
+                check_splits(self.splits, num_samples)
+            except ValueError as error:
+                raise BundleError(str(error)) from None
         if self.latents is not None:
             latents = self.latents
             if latents.indices.max(initial=-1) >= num_samples:
@@ -164,6 +167,21 @@ class Bundle:
                     f"latents.class_probabilities has {probabilities.shape[1]} columns for "
                     f"{num_classes} classes"
                 )
+
+        if self.translation is not None:
+            self._check_translation(self.translation)
+
+    def _check_translation(self, translation: TranslationSection) -> None:
+        """Raise BundleError unless the classes of both cameras fit each other."""
+        old, new = self.data.class_names, translation.data.class_names
+        joint = (*old, *(name for name in new if name not in old))
+        if translation.class_names != joint:
+            raise BundleError(
+                "translation.class_names are not the classes of the old camera, followed by those "
+                "that only the new camera has"
+            )
+        if translation.common_classes != tuple(name for name in old if name in new):
+            raise BundleError("translation.common_classes are not the classes of both cameras")
 
     def __eq__(self, other: object) -> bool:
         """Whether two bundles have equal content, times and versions; paths may differ."""
@@ -203,9 +221,10 @@ class Bundle:
 
         Parameters
         ----------
-        part : {"generator", "classes", "detector", "encoder", "classifier", "latents"}
-            "classes" is a generator with a class input together with the names of the classes;
-            "latents" are the latent codes of the training images.
+        part : str
+            "generator", "classes", "detector", "encoder", "classifier", "latents", "translator" or
+            "back_translator". "classes" is a generator with a class input together with the names
+            of the classes; "latents" are the latent codes of the training images.
 
         Raises
         ------
@@ -218,6 +237,8 @@ class Bundle:
             return self.detector is not None
         if part == "latents":
             return self.latents is not None
+        if part in ("translator", "back_translator"):
+            return part in self.networks and self.translation is not None
         if part == "classes":
             if "generator" not in self.networks or not self.data.class_names:
                 return False
@@ -241,6 +262,12 @@ class Bundle:
         if self.detector is None:
             raise self._lacks("detector")
         return self.detector
+
+    def require_translation(self) -> TranslationSection:
+        """Return the translation section; BundleError with the remedy without a translator."""
+        if self.translation is None or not self.has("translator"):
+            raise self._lacks("translator")
+        return self.translation
 
     def require_latents(self) -> Latents:
         """Return the latent codes; BundleError with the remedy if there are none."""

@@ -24,7 +24,7 @@ from augan.bundle.members import (
     encode_members,
     member_hashes,
 )
-from augan.bundle.sections import Section, split_arrays
+from augan.bundle.section import Section, split_arrays
 from augan.exceptions import BundleError
 from augan.io.atomic import atomic_file
 from augan.io.hashing import sha256_bytes
@@ -349,8 +349,9 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
     dict
         JSON-able: `path`, `id`, `sha256`, `format_version`, `versions`, `created`, `data`,
         `preprocessing`, `networks` (spec, parameters, arrays), `detector`, `calibration_size` (None
-        without a calibration), `arrays` (shape and dtype by section and path), `sizes` (bytes of
-        each member), `total_bytes` (of the file), `metrics`.
+        without a calibration), `translation` (None without a translator), `arrays` (shape and dtype
+        by section and path), `sizes` (bytes of each member), `total_bytes` (of the file),
+        `metrics`.
 
     Raises
     ------
@@ -376,6 +377,7 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         "networks": networks,
         "detector": None if bundle.detector is None else bundle.detector.to_dict(),
         "calibration_size": _calibration_size(bundle),
+        "translation": None if bundle.translation is None else bundle.translation.to_dict(),
         "arrays": arrays,
         "sizes": manifest.sizes,
         "total_bytes": bundle.path.stat().st_size if bundle.path else 0,

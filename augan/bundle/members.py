@@ -15,18 +15,16 @@ from pydantic import ValidationError
 from augan.bundle import serialization
 from augan.bundle.archive import REPLACE_HINT
 from augan.bundle.bundle import NETWORK_NAME, Bundle
+from augan.bundle.metrics import BundleMetrics
+from augan.bundle.section import Section, build_section, describe_error, split_arrays
 from augan.bundle.sections import (
-    BundleMetrics,
     DatasetInfo,
     DetectorSection,
     Latents,
     Network,
     NetworkSpec,
-    Section,
     Splits,
-    build_section,
-    describe_error,
-    split_arrays,
+    TranslationSection,
 )
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
@@ -34,13 +32,14 @@ from augan.exceptions import AuganError, BundleError
 from augan.io.hashing import sha256_bytes, sha256_json
 
 FORMAT = "augan-bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SECTIONS: dict[str, type[Section]] = {
     "data": DatasetInfo,
     "metrics": BundleMetrics,
     "splits": Splits,
     "latents": Latents,
     "detector": DetectorSection,
+    "translation": TranslationSection,
 }
 _REQUIRED = ("config", "data", "preprocessing", "metrics")
 _MEMBER = re.compile(

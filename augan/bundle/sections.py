@@ -5,67 +5,34 @@ value, and whether the values fit each other. Code that makes a section and the 
 call the same constructor, so a section that exists is valid, and no reader of a section checks it
 again. pydantic also validates `augan.config`, and names the path of a wrong value.
 
-The types below are strict: the text "5" is not a number, and 1.0 is not a whole number. Unknown
-keys of a file are ignored, so that a later version of augan can add keys.
+`augan.bundle.section` has the base class, and `augan.bundle.metrics` the sections of metrics.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from augan.exceptions import BundleError
+from augan.bundle.metrics import TranslationMetrics
+from augan.bundle.section import (
+    VALIDATION,
+    ArrayName,
+    Count,
+    Indices,
+    Mask,
+    Matrix,
+    PositiveCount,
+    Scores,
+    Section,
+    StoredPreprocessing,
+    Text,
+    split_arrays,
+)
 
-Text = Annotated[str, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]  # JSON readers hold it exactly
-PositiveCount = Annotated[int, Field(strict=True, ge=1, lt=2**53)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(strict=True, ge=0, le=1)]
-Flag = Annotated[bool, Field(strict=True)]
-VALIDATION = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
-MAX_QUOTE_LENGTH = 40  # characters of a wrong value in a message
 MAX_FOLDS = 100
-
-
-def _check_array(kinds: str, ndim: int, *, finite: bool = False) -> AfterValidator:
-    """Return the check of an array: the kinds of its type, its dimensions, and finite values."""
-
-    def check(array: np.ndarray) -> np.ndarray:
-        if array.dtype.kind not in kinds or array.ndim != ndim:
-            raise ValueError(
-                f"its type is {array.dtype} {list(array.shape)}, expected {ndim} dimensions of "
-                f"{', '.join(_KINDS[kind] for kind in kinds)}"
-            )
-        if finite and not np.isfinite(array).all():
-            raise ValueError("a value is not finite")
-        return array
-
-    return AfterValidator(check)
-
-
-_KINDS = {"i": "integers", "u": "unsigned integers", "f": "floats", "b": "booleans"}
-Indices = Annotated[np.ndarray, _check_array("iu", 1)]
-Scores = Annotated[np.ndarray, _check_array("f", 1, finite=True)]
-Matrix = Annotated[np.ndarray, _check_array("f", 2, finite=True)]
-Mask = Annotated[np.ndarray, _check_array("b", 2)]
-ArrayName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class Section:
-    """Base class of the sections: comparison by content, and conversion to JSON."""
-
-    def __eq__(self, other: object) -> bool:
-        """Whether `other` is a section of the same class with equal values and arrays."""
-        return type(self) is type(other) and has_equal_content(vars(self), vars(other))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all values but the arrays as a JSON-able dict, by field name."""
-        return split_arrays(self)[0]
 
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)
@@ -107,176 +74,6 @@ class DatasetInfo(Section):
                 f"there are {len(self.class_names)} class names and {len(self.class_counts)} class "
                 "counts"
             )
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class GanMetrics(Section):
-    """Metrics of one evaluation of the averaged generator and the discriminator.
-
-    Attributes
-    ----------
-    step : int
-        Number of training steps.
-    progress : float
-        Fraction of the budget that is used.
-    kernel_distance : float
-        Kernel distance between the features of held-out real images and of generated images.
-    diversity : float
-        Mean pairwise feature distance of generated images within a class, divided by that of real
-        images.
-    coverage : float
-        Fraction of held-out images with a generated image in their neighborhood.
-    r_t : float
-        Mean sign of the discriminator's logits of training images, relative to the decision
-        boundary of the loss (Karras et al. 2020, "Training Generative Adversarial Networks with
-        Limited Data", eq. 1).
-    r_v : float
-        (train - held out) / (train - generated), of mean logits (Karras et al. 2020, eq. 1).
-    """
-
-    step: Count
-    progress: Number
-    kernel_distance: Number
-    diversity: Number
-    coverage: Number
-    r_t: Number
-    r_v: Number
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class TrainingFailure(Section):
-    """Failure of an adversarial training that the monitor detected.
-
-    Attributes
-    ----------
-    kind : {"collapse", "overfitting", "divergence"}
-        Name of the failure.
-    step : int
-        Training step at which the failure was detected.
-    message : str
-        What happened and which settings to change.
-    """
-
-    kind: Literal["collapse", "overfitting", "divergence"]
-    step: Count
-    message: Text
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class FidelityMetrics(Section):
-    """Fidelity of generated samples, or of a half of the real samples.
-
-    The attributes are those of `augan.metrics.fidelity.Fidelity`.
-    """
-
-    n_real: Count
-    n_generated: Count
-    extractor: Text
-    frechet_distance: Number
-    kernel_distance: Number
-    precision: Number
-    recall: Number
-    density: Number
-    coverage: Number
-    is_small_sample: Flag
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class GeneratorFidelity(FidelityMetrics):
-    """Fidelity of the generator in a bundle, with two references.
-
-    Attributes
-    ----------
-    floor : FidelityMetrics
-        The same metrics of two halves of the real held-out samples.
-    untrained_kernel_distance : float
-        Kernel distance of the generator before training.
-    """
-
-    floor: FidelityMetrics
-    untrained_kernel_distance: Number
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class PseudoLabelCounts(Section):
-    """Number of unlabeled samples on which the GAN trained.
-
-    Attributes
-    ----------
-    n : int
-        Number of unlabeled samples.
-    used : int
-        Number of them on which the GAN trained.
-    class_counts : tuple of float
-        Number of used samples of each class; with soft pseudo-labels, sums of probabilities.
-    """
-
-    n: Count
-    used: Count
-    class_counts: tuple[Number, ...]
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class ClassifierAccuracy(Section):
-    """Accuracy of the classifier on real held-out samples.
-
-    Attributes
-    ----------
-    accuracy : float
-        Fraction of correct classes, 0 to 1.
-    n : int
-        Number of samples.
-    split : str
-        Name of the split of the samples.
-    """
-
-    accuracy: Ratio
-    n: Count
-    split: Text
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class TrainingMetrics(Section):
-    """Metrics of one training.
-
-    Attributes
-    ----------
-    steps : mapping of str to int
-        Training stage -> number of steps; empty (default) if an estimator trained in memory.
-    failure : TrainingFailure or None
-        Why the training of the GAN was stopped; None (default): it was not.
-    fidelity : GeneratorFidelity or None
-        Fidelity of the selected generator; None (default): not measured.
-    gan_metrics : tuple of GanMetrics
-        Metrics of every evaluation of the GAN, oldest first.
-    """
-
-    steps: Mapping[Text, Count] = Field(default_factory=dict)
-    failure: TrainingFailure | None = None
-    fidelity: GeneratorFidelity | None = None
-    gan_metrics: tuple[GanMetrics, ...] = ()
-
-
-@dataclass(frozen=True, eq=False, config=VALIDATION)
-class BundleMetrics(TrainingMetrics):
-    """Metrics of the training of a bundle.
-
-    Attributes
-    ----------
-    folds : tuple of TrainingMetrics
-        Metrics of each fold of a cross-conformal training, in place of the inherited metrics.
-    classifier : ClassifierAccuracy or None
-        Accuracy of the classifier; None (default) without a classifier.
-    pseudo_labels : PseudoLabelCounts or None
-        Use of the unlabeled samples; None (default): there were none.
-    warnings : tuple of str
-        Warnings for the user, in full sentences.
-    """
-
-    folds: tuple[TrainingMetrics, ...] = ()
-    classifier: ClassifierAccuracy | None = None
-    pseudo_labels: PseudoLabelCounts | None = None
-    warnings: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)
@@ -475,6 +272,59 @@ def _min(array: np.ndarray | None) -> int:
     return 1 if array is None else int(array.min(initial=1))
 
 
+@dataclass(frozen=True, eq=False, config=VALIDATION)
+class TranslationSection(Section):
+    """Images of the new camera of a translation, and the quality of the translation.
+
+    `data`, `preprocessing` and `splits` of the bundle are those of the old camera. The networks are
+    "translator" (old to new), and if they were trained "back_translator" (new to old),
+    "patch_discriminator" (of the new camera) and "old_patch_discriminator".
+
+    Attributes
+    ----------
+    data : DatasetInfo
+        Description of the images of the new camera. A class that both cameras have has one name.
+    preprocessing : Preprocessing
+        Preprocessing of the images of the new camera; its samples are whole images.
+    class_names : tuple of str
+        Joint list of the classes: those of the old camera in their order, then those that only the
+        new camera has. The networks number the classes by this list.
+    common_classes : tuple of str
+        Classes that both cameras have, in the order of `class_names`; empty (default) if a camera
+        has no labels.
+    splits : Splits or None
+        Indices of the images of the new camera in each split; None (default): trained in memory.
+    metrics : TranslationMetrics or None
+        Metrics on held-out images; None (default): there were too few.
+    """
+
+    data: DatasetInfo
+    preprocessing: StoredPreprocessing
+    class_names: tuple[Text, ...] = ()
+    common_classes: tuple[Text, ...] = ()
+    splits: Splits | None = None
+    metrics: TranslationMetrics | None = None
+
+    def __post_init__(self) -> None:
+        if not self.preprocessing.has_pixels or not self.preprocessing.has_fixed_size:
+            raise ValueError("the preprocessing is not one of whole images")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("two classes have the same name")
+        if not set(self.data.class_names) <= set(self.class_names):
+            raise ValueError("a class of the new camera is not in the list of classes")
+        if self.splits is not None:
+            check_splits(self.splits, self.data.num_samples)
+
+
+def check_splits(splits: Splits, num_samples: int) -> None:
+    """Raise ValueError unless splits are those of `num_samples` samples."""
+    rows = np.concatenate([splits.train, splits.val, splits.calibration])
+    if rows.max(initial=-1) >= num_samples:
+        raise ValueError(f"splits: an index is not below the {num_samples} samples")
+    if splits.fold is not None and len(splits.fold) != num_samples:
+        raise ValueError(f"splits.fold has {len(splits.fold)} values for {num_samples} samples")
+
+
 def _as_json(value: Any) -> Any:
     """Return a JSON-able value with tuples as lists; ValueError if JSON cannot hold the value."""
     if value is None or isinstance(value, bool | int | str):
@@ -528,125 +378,3 @@ class Network(Section):
     def parameters(self) -> int:
         """Number of values in all variables of the network."""
         return sum(int(np.size(value)) for value in self.weights.values())
-
-
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def build_section(
-    kind: type[SectionT], name: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> SectionT:
-    """Build a section from the two parts that `split_arrays` returns, with all validation.
-
-    Parameters
-    ----------
-    kind : type
-        Class of the section.
-    name : str
-        Name of the section in error messages.
-    values : mapping
-        The JSON values.
-    arrays : mapping of str to ndarray
-        Path of each array -> array.
-
-    Raises
-    ------
-    BundleError
-        A value is missing or wrong; one sentence without the remedy.
-    """
-    try:
-        section: SectionT = TypeAdapter(kind).validate_python(_insert_arrays(values, arrays, name))
-        return section
-    except ValidationError as error:
-        raise BundleError(describe_error(error, name)) from None
-
-
-def describe_error(error: ValidationError, name: str) -> str:
-    """Return a sentence on the first problem that pydantic found in the section `name`."""
-    problem = error.errors(include_url=False)[0]
-    path = ".".join([name, *(str(part) for part in problem["loc"])])
-    if problem["type"] == "value_error":
-        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
-    if problem["type"] == "missing":
-        return f"{path} is missing"
-    value = repr(problem["input"]).replace("\n", " ")[:MAX_QUOTE_LENGTH]
-    return f"{path} is {value}, but {problem['msg'][0].lower()}{problem['msg'][1:]}"
-
-
-def split_arrays(section: Section) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return a section as JSON-able values and as arrays, for the two members of a file.
-
-    Returns
-    -------
-    values : dict
-        Field -> value. Nested sections become dicts, and tuples become lists.
-    arrays : dict of str to ndarray
-        Path of each array -> array. A path holds field names, indices and keys with "/" between
-        them, such as "methods/0/state/mean".
-    """
-    arrays: dict[str, np.ndarray] = {}
-
-    def convert(value: Any, path: str) -> Any:
-        if isinstance(value, Section):
-            value = {field.name: getattr(value, field.name) for field in fields(value)}
-        if isinstance(value, Mapping):
-            result = {}
-            for key, item in value.items():
-                if isinstance(item, np.ndarray):
-                    arrays[f"{path}{key}"] = item
-                else:
-                    result[key] = convert(item, f"{path}{key}/")
-            return result
-        if isinstance(value, tuple | list):
-            return [convert(item, f"{path}{i}/") for i, item in enumerate(value)]
-        return value
-
-    return convert(section, ""), arrays
-
-
-def _insert_arrays(
-    values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], name: str
-) -> dict[str, Any]:
-    """Return the values with each array at its path, the reverse of `split_arrays`.
-
-    BundleError if a path leads through a value that is no dict and no list.
-    """
-    tree = dict(values)
-    for path, array in arrays.items():
-        node: Any = tree
-        *parents, last = path.split("/")
-        for key in parents:
-            index: Any = int(key) if isinstance(node, list) and key.isdecimal() else key
-            try:
-                node = node[index]
-            except (KeyError, IndexError, TypeError):
-                node = None
-        if not isinstance(node, dict):
-            raise BundleError(
-                f"{name} has an array at {path[:MAX_QUOTE_LENGTH]!r}, which is no place of one"
-            )
-        node[last] = array
-    return tree
-
-
-def has_equal_content(one: Any, other: Any) -> bool:
-    """Whether two values are equal; arrays are, if type, shape and all elements are equal."""
-    if isinstance(one, np.ndarray):
-        return (
-            isinstance(other, np.ndarray)
-            and (one.dtype, one.shape) == (other.dtype, other.shape)
-            and one.tobytes() == other.tobytes()  # NaN equals NaN
-        )
-    if isinstance(one, Mapping):
-        return (
-            isinstance(other, Mapping)
-            and one.keys() == other.keys()
-            and all(has_equal_content(value, other[key]) for key, value in one.items())
-        )
-    if isinstance(one, tuple):
-        return (
-            isinstance(other, tuple)
-            and len(one) == len(other)
-            and all(map(has_equal_content, one, other))
-        )
-    return bool(one == other)

@@ -185,7 +185,7 @@ def test_inspect(saved: Path) -> None:
     shown = json.loads(json.dumps(inspect_bundle(saved)))
     assert shown["id"] == make_bundle().bundle_id
     assert shown["created"] == CREATED
-    assert shown["format_version"] == 2
+    assert shown["format_version"] == 3
     assert shown["networks"]["generator"]["parameters"] == 13
     assert shown["networks"]["generator"]["spec"]["architecture"] == "dcgan"
     assert shown["arrays"]["latents"]["latents"] == {"shape": [5, 3], "dtype": "float16"}
@@ -412,8 +412,8 @@ def test_forged_arrays(saved: Path, raw: bytes, words: str) -> None:
     ("changes", "words"),
     [
         ({"format": "other"}, "not a bundle: its format is 'other'"),
-        ({"format_version": 3}, "bundle format 3 .*reads format 2; update augan"),
-        ({"format_version": 1}, "bundle format 1 .*reads format 2; train again with this version"),
+        ({"format_version": 4}, "bundle format 4 .*reads format 3; update augan"),
+        ({"format_version": 2}, "bundle format 2 .*reads format 3; train again with this version"),
         ({"format_version": 0}, "bundle format 0 .*train again with this version"),
         ({"format_version": True}, "bundle format True"),
         ({"format_version": "1"}, "bundle format '1'"),
@@ -429,15 +429,15 @@ def test_forged_manifest(saved: Path, changes: dict[str, Any], words: str) -> No
     refused(forge(saved, {}, **changes), words)
 
 
-def test_inspect_of_bundle_format_1_exits_with_2_and_one_sentence(saved: Path) -> None:
-    forge(saved, {}, format_version=1)
+def test_inspect_of_an_older_bundle_format_exits_with_2_and_one_sentence(saved: Path) -> None:
+    forge(saved, {}, format_version=2)
     command = [sys.executable, "-m", "augan_cli", "inspect", str(saved)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {saved} has bundle format 1 (written by augan 0.1.0)")
-    assert done.stderr.endswith("reads format 2; train again with this version\n")
+    assert done.stderr.startswith(f"error: {saved} has bundle format 2 (written by augan 0.1.0)")
+    assert done.stderr.endswith("reads format 3; train again with this version\n")
 
 
 @pytest.mark.parametrize("entry", [None, {"size": 1}, {"size": 1, "sha256": "0" * 64}])

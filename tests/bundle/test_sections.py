@@ -20,6 +20,7 @@ from augan.bundle import (
     CalibrationSamples,
     CalibrationScores,
     ClassifierAccuracy,
+    ClassTranslation,
     DatasetInfo,
     DetectorSection,
     FidelityMetrics,
@@ -33,6 +34,8 @@ from augan.bundle import (
     Splits,
     TrainingFailure,
     TrainingMetrics,
+    TranslationMetrics,
+    TranslationSection,
     serialization,
 )
 from augan.bundle.members import SECTIONS, decode_members, encode_members
@@ -85,6 +88,15 @@ METRICS = st.builds(
     pseudo_labels=st.none()
     | st.builds(PseudoLabelCounts, COUNT, COUNT, st.lists(NUMBER, max_size=3).map(tuple)),
     warnings=st.lists(TEXT, max_size=2).map(tuple),
+)
+CLASS_TRANSLATION = st.builds(
+    ClassTranslation, TEXT, RATIO, RATIO, st.none() | NUMBER, st.none() | RATIO
+)
+TRANSLATION_METRICS = st.builds(
+    TranslationMetrics,
+    *(COUNT, COUNT, NUMBER, NUMBER, NUMBER, NUMBER),
+    st.none() | RATIO,
+    st.lists(CLASS_TRANSLATION, max_size=2).map(tuple),
 )
 CALIBRATED_ON = st.builds(
     CalibrationSamples,
@@ -148,6 +160,23 @@ def detectors(draw: st.DrawFn) -> DetectorSection:
 
 
 @st.composite
+def translations(draw: st.DrawFn, old: tuple[str, ...]) -> TranslationSection:
+    """Return the section of a translation from a camera with the classes `old`."""
+    new = tuple(draw(st.lists(st.sampled_from([*old, "new", "newer"]), max_size=3, unique=True)))
+    n = draw(st.integers(0, 9))
+    rows = np.random.default_rng(n).permutation(n)
+    splits = Splits(rows[: n // 2], rows[n // 2 :], rows[:0])
+    return TranslationSection(
+        DatasetInfo(draw(TEXT), n, None, 0, new, tuple(draw(COUNT) for _ in new), None),
+        draw(PREPROCESSING),
+        (*old, *(name for name in new if name not in old)),
+        tuple(name for name in old if name in new),
+        draw(st.none() | st.just(splits)),
+        draw(st.none() | TRANSLATION_METRICS),
+    )
+
+
+@st.composite
 def bundles(draw: st.DrawFn) -> Bundle:
     """Return a bundle in which each optional part may be missing."""
     n, names = draw(st.integers(1, 12)), draw(st.lists(TEXT, max_size=3, unique=True))
@@ -175,6 +204,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
         splits=draw(st.none() | st.just(splits)),
         latents=draw(st.none() | st.just(latents)),
         detector=draw(st.none() | detectors()),
+        translation=draw(st.none() | translations(tuple(names))),
         metrics=draw(METRICS),
         created="2026-01-02T03:04:05+00:00",
         versions={"augan": "0.1.0"},
@@ -228,6 +258,18 @@ def full_bundle() -> Bundle:
             calibrated_on=CalibrationSamples("new", 4, 3, 1, ("one is left out",), (8, 8)),
             ignore_mask=np.eye(8, dtype=bool),
         ),
+        translation=TranslationSection(
+            DatasetInfo("new", 6, "new/", 1, ("b", "c"), (3, 3), "1" * 64),
+            ImagePreprocessing(16, 3, "uint8", 0.0, 255.0, (16, 12)),
+            ("a", "b", "c"),
+            ("b",),
+            Splits(np.arange(4), np.arange(4, 6), np.arange(0)),
+            TranslationMetrics(
+                *(4, 2, 0.1, 2.5, 0.05, 0.9),
+                label_flips=0.25,
+                classes=(ClassTranslation("b", 0.5, 0.25, 0.9, 0.25),),
+            ),
+        ),
         metrics=BundleMetrics(
             **training,
             folds=(TrainingMetrics(**training),),
@@ -236,6 +278,13 @@ def full_bundle() -> Bundle:
             warnings=("few images",),
         ),
     )
+
+
+OPTIONAL_NUMBERS = {
+    ("metrics", "label_flips"),
+    ("metrics", "classes", 0, "diversity"),
+    ("metrics", "classes", 0, "label_flips"),
+}
 
 
 def damages(value: Any) -> list[Any]:
@@ -299,8 +348,8 @@ def test_every_value_of_another_type_is_refused(name: str) -> None:
         for damage in damages(value):
             changed = copy.deepcopy(document)
             get(changed, path[:-1])[path[-1]] = damage
-            if damage is None and name == "config.json":
-                continue  # a setting that was not resolved
+            if damage is None and (name == "config.json" or path in OPTIONAL_NUMBERS):
+                continue  # a setting that was not resolved, or a value that was not measured
             assert_refused({**FULL, name: json.dumps(changed).encode()}, (path, damage))
 
 
@@ -320,6 +369,14 @@ def test_every_value_of_another_type_is_refused(name: str) -> None:
         ("detector", "methods.0.calibration.num_groups", 0, "num_groups is 0, expected 1 to 4"),
         ("detector", "methods.0.calibration.fold_sizes", [3, 3], "do not add up to the 4"),
         ("detector", "calibrated_on.image_shape", [8, 0], "greater than or equal to 1"),
+        ("translation", "class_names", ["a", "b", "b"], "translation: two classes have the same"),
+        ("translation", "class_names", ["a", "b"], "a class of the new camera is not in the list"),
+        ("translation", "class_names", ["b", "a", "c"], "class_names are not the classes of the"),
+        ("translation", "common_classes", ["a"], "common_classes are not the classes of both"),
+        ("translation", "data.num_samples", 5, "an index is not below the 5 samples"),
+        ("translation", "preprocessing.size", 9, "translation.preprocessing: size must be"),
+        ("translation", "preprocessing.modality", "tiles", "translation.preprocessing: size must"),
+        ("translation", "metrics.label_flips", 1.1, "less than or equal to 1"),
         ("config", "seed", -1, "config.seed is -1"),
         ("config", "detect.far", 2.0, "config.detect.far is 2.0"),
         ("preprocessing", "size", 9, "size must be"),
@@ -353,11 +410,14 @@ def damaged_arrays(array: np.ndarray) -> Iterator[np.ndarray]:
         yield array[:-1] if array.dtype.kind in "fi" else array[:0]
 
 
+EMPTY_SPLITS = {("splits.npz", "val"), ("translation.npz", "splits/calibration")}
+
+
 @pytest.mark.parametrize("name", NPZ_MEMBERS)
 def test_every_damaged_array_is_refused(name: str) -> None:
     arrays = serialization.decode_table(FULL[name], name)
     for path, array in arrays.items():
-        if "/state/" in path or (name, path) == ("splits.npz", "val"):
+        if "/state/" in path or (name, path) in EMPTY_SPLITS:
             continue  # each method has other arrays, and an empty split stays empty
         for changed in damaged_arrays(array):
             raw = serialization.encode_table({**arrays, path: changed}, name)
@@ -387,7 +447,7 @@ def test_two_methods_of_one_name_or_none_are_refused() -> None:
 
 
 def test_unknown_keys_are_ignored() -> None:
-    for name in ("data.json", "metrics.json", "detector.json", "config.json"):
+    for name in (f"{name}.json" for name in (*SECTIONS, "config")):
         document = json.loads(FULL[name]) | {"later": {"than": "this version"}}
         assert decode({**FULL, name: json.dumps(document).encode()}) == decode(FULL)
 
