@@ -143,6 +143,21 @@ class ClassifierSection(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
 
+class TranslationSection(Section):
+    """Settings of the translation of images to the look of a new camera (`translation`)."""
+
+    width: Count = 24  # channels of the translator's first layer
+    blocks: Annotated[int, Field(ge=0, le=16)] = 2  # residual blocks of the translator
+    discriminator_width: Count = 32  # channels of the patch discriminator's first layer
+    # "one-sided": old -> new -> old; "two-sided": new -> old -> new as well (CycleGAN).
+    cycle: Literal["one-sided", "two-sided", "none"] = "one-sided"
+    cycle_weight: Annotated[float, Field(ge=0)] = 10.0  # of the L1 distance after a cycle
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4  # of translators; falls as a cosine to 0
+    discriminator_learning_rate: Annotated[float, Field(gt=0)] = 4e-4
+    betas: tuple[Beta, Beta] = (0.5, 0.99)  # Adam's, of all networks
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995  # decay of the averaged translators
+
+
 class EvaluationSection(Section):
     """Settings of the evaluations of the GAN during training (`evaluation`)."""
 
@@ -211,6 +226,7 @@ class Config(Section):
     discriminator: DiscriminatorSection = DiscriminatorSection()
     encoder: EncoderSection = EncoderSection()
     classifier: ClassifierSection = ClassifierSection()
+    translation: TranslationSection = TranslationSection()
     evaluation: EvaluationSection = EvaluationSection()
     training: TrainingSection = TrainingSection()
     detect: DetectSection = DetectSection()

@@ -1,6 +1,6 @@
 """Shuffled batches as a function of the step, so that checkpoints need no position in the data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +34,27 @@ def one_hot(classes: np.ndarray | None, indices: np.ndarray, num_classes: int) -
         labeled = np.flatnonzero(classes[indices] >= 0)
         weights[labeled, classes[indices[labeled]]] = 1.0
     return weights
+
+
+def balanced_indices(classes: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
+    """Return indices of samples, repeated for rare classes until classes are about equally large.
+
+    Parameters
+    ----------
+    classes : ndarray [N] of int, or None
+        Class indices, below 0 for unlabeled samples, which occur once; None: no class is known.
+    indices : ndarray of int
+        Indices of the samples.
+    """
+    if classes is None or not len(indices):
+        return indices
+    classes = np.asarray(classes)[indices]
+    is_labeled = classes >= 0
+    sizes = np.bincount(classes[is_labeled])
+    repeats = np.ones(len(indices), np.int64)
+    if is_labeled.any():
+        repeats[is_labeled] = np.rint(sizes.max() / sizes[classes[is_labeled]])
+    return np.repeat(indices, repeats)
 
 
 class Batches:
@@ -77,6 +98,11 @@ class Batches:
         # Two epochs, because a chunk may end in the epoch after the one it starts in.
         self._cached_permutation = lru_cache(maxsize=2)(self._permutation)
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the arrays of one step: samples `[B, ...]` and classes `[B, K]`."""
+        return (self.batch_size, *self.samples.shape[1:]), (self.batch_size, self.num_classes)
+
     def batch_indices(self, step: int) -> np.ndarray:
         """Return the indices of the samples in the batch of a step, int64 `[batch_size]`.
 
@@ -110,3 +136,43 @@ class Batches:
         classes = one_hot(self.classes, indices, self.num_classes)
         lead = (count, self.batch_size)
         return samples.reshape(lead + samples.shape[1:]), classes.reshape((*lead, self.num_classes))
+
+
+class JointBatches:
+    """Batches of the old and of the new camera, side by side.
+
+    A step gets `(old, old_classes, new, new_classes)`. The batch of a camera is the concatenation
+    of parts, such as labeled and unlabeled images.
+
+    Parameters
+    ----------
+    old, new : sequence of Batches
+        Parts of the batch of each camera. The samples of all parts of a camera have one shape.
+    """
+
+    def __init__(self, old: Sequence[Batches], new: Sequence[Batches]) -> None:
+        self.cameras = (tuple(old), tuple(new))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the arrays of one step, in the order of `chunk`."""
+        shapes = []
+        for parts in self.cameras:
+            size = sum(part.batch_size for part in parts)
+            shapes += [(size, *shape[1:]) for shape in parts[0].shapes]
+        return tuple(shapes)
+
+    def chunk(self, first: int, count: int) -> tuple[np.ndarray, ...]:
+        """Return the batches of `count` consecutive steps, from the step `first` on.
+
+        Returns
+        -------
+        tuple of ndarray
+            Samples `[count, B, ...]` and classes `[count, B, K]` of the old camera, then those of
+            the new one, float32; see `Batches.chunk`.
+        """
+        arrays: list[np.ndarray] = []
+        for parts in self.cameras:
+            chunks = zip(*(part.chunk(first, count) for part in parts))
+            arrays += [np.concatenate(values, axis=1) for values in chunks]
+        return tuple(arrays)

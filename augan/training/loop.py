@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from augan.exceptions import RunInterruptedError, TrainingDivergedError
 from augan.gan import tf
-from augan.training.batches import Batches
 from augan.training.budget import StageBudget, Stopwatch
 from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
@@ -38,11 +37,23 @@ class TrainStep(Protocol):
     def state(self) -> list[Any]:
         """All variables that the next step depends on, in a fixed order."""
 
-    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
-        """Update the networks on one batch (samples, classes), on all replicas.
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, Any]:
+        """Update the networks on one batch, on all replicas.
 
+        `data` are the arrays of `StepBatches.chunk` for one step, such as (samples, classes).
         Returns the scalar tensors of `metric_names`.
         """
+
+
+class StepBatches(Protocol):
+    """Batches of a stage: `augan.training.batches.Batches` or `JointBatches`."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the arrays of one step."""
+
+    def chunk(self, first: int, count: int) -> tuple[Any, ...]:
+        """Return float32 arrays `[count, *shape]` for `count` steps from the step `first` on."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class TrainingSession:
 def run_loop(
     stage: str,
     train_step: TrainStep,
-    batches: Batches,
+    batches: StepBatches,
     budget: StageBudget,
     session: TrainingSession | None = None,
     *,
@@ -98,7 +109,7 @@ def run_loop(
         Name of the stage, for checkpoints, callbacks and messages.
     train_step : TrainStep
         Networks to train.
-    batches : Batches
+    batches : StepBatches
         Samples of each step.
     budget : StageBudget
         Limits of the stage.
@@ -170,27 +181,23 @@ def _restore(
     return step, done
 
 
-def _compile(train_step: TrainStep, batches: Batches) -> Callable[..., dict[str, Any]]:
+def _compile(train_step: TrainStep, batches: StepBatches) -> Callable[..., dict[str, Any]]:
     """Compile the loop over the steps of one graph call.
 
-    The result maps samples `[n, B, ...]` and classes `[n, B, K]` to the mean of each scalar over
-    the n steps.
+    The result maps arrays `[n, *shape]`, one for each of `batches.shapes`, to the mean of each
+    scalar over the n steps.
     """
     # A step branches by `tf.cond` only. AutoGraph would take longer than the compilation.
     step = tf.autograph.experimental.do_not_convert(train_step.train_step)
-    sample_shape = batches.samples.shape[1:]
 
     @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, batches.batch_size, *sample_shape), tf.float32),
-            tf.TensorSpec((None, batches.batch_size, batches.num_classes), tf.float32),
-        ]
+        input_signature=[tf.TensorSpec((None, *shape), tf.float32) for shape in batches.shapes]
     )
-    def train_steps(samples: Any, classes: Any) -> dict[str, Any]:
+    def train_steps(*arrays: Any) -> dict[str, Any]:
         total = {name: tf.zeros(()) for name in train_step.metric_names}
-        count = tf.shape(samples)[0]
+        count = tf.shape(arrays[0])[0]
         for i in tf.range(count):
-            values = step((samples[i], classes[i]))
+            values = step(tuple(array[i] for array in arrays))
             total = {name: total[name] + values[name] for name in total}
         return {name: value / tf.cast(count, tf.float32) for name, value in total.items()}
 

@@ -15,6 +15,11 @@ from augan.seeding import child_seed
 
 # Names in the seeds of the heads. They must not change, or the same seed gives other weights.
 _HEAD_SEEDS = {"transformation_head": "heads", "localization_head": "places"}
+_GAN_ROLES = (
+    "generator",
+    "discriminator",
+    "encoder",
+)  # have the architecture of `gan.architecture`
 
 
 @dataclass(frozen=True)
@@ -46,18 +51,19 @@ class NetworkSpecs:
         name : str
             Name of the network, which is part of the seed of its weights.
         role : str or None
-            "generator", "discriminator", "encoder" or "classifier"; None: as the name.
+            "generator", "discriminator", "encoder", "classifier", "translator" or
+            "patch_discriminator"; None: as the name.
         **changes
             Arguments that replace those of the settings, such as `num_classes=0`.
         """
         role = role or name
-        if role == "classifier":
-            entry = default_architecture(role, self.preprocessing.sample_type)
-        else:
+        if role in _GAN_ROLES:
             entry = ARCHITECTURES.get(require_resolved(self.config.gan.architecture))
+        else:
+            entry = default_architecture(role, self.preprocessing.sample_type)
         arguments = {
             "image_shape": list(self.shape),
-            "num_classes": self.num_classes,
+            **({} if role == "translator" else {"num_classes": self.num_classes}),
             "seed": child_seed(self.config.seed, name),
             **self._settings(role),
             **{
@@ -70,6 +76,11 @@ class NetworkSpecs:
 
     def _settings(self, role: str) -> dict[str, Any]:
         """Return the arguments of every network of a role that come from the settings."""
+        translation = self.config.translation
+        if role == "translator":
+            return {"width": translation.width, "blocks": translation.blocks}
+        if role == "patch_discriminator":
+            return {"width": translation.discriminator_width}
         settings = {"width": getattr(self.config, role).width}
         if role in ("generator", "encoder"):
             settings["latent_dim"] = require_resolved(self.config.gan.latent_dim)

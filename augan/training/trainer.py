@@ -25,7 +25,7 @@ from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
 from augan.training.budget import StageBudget, TrainingBudget
 from augan.training.callbacks import Callback
-from augan.training.loop import TrainingSession, TrainStep, run_loop
+from augan.training.loop import StepBatches, TrainingSession, TrainStep, run_loop
 from augan.training.monitor import GanMonitor
 from augan.training.network_specs import NetworkSpecs
 from augan.training.stages.base import STAGES, order_stages
@@ -51,6 +51,9 @@ class TrainingData:
         Indices of the validation split, which the monitor evaluates on.
     unlabeled : ndarray of int
         Indices of the unlabeled samples. Generator and encoder train on them too.
+    new : TrainingData or None
+        Samples of the new camera, with their own preprocessing, for the translation stage. The
+        class indices of both cameras are positions in one list of `num_classes` names.
     """
 
     samples: np.ndarray | ConcatRows | SlidingWindows
@@ -60,6 +63,7 @@ class TrainingData:
     train: np.ndarray | None = None
     val: np.ndarray | None = None
     unlabeled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    new: "TrainingData | None" = None
 
     def train_indices(self) -> np.ndarray:
         """Return the indices of the training split, int64; without a split, of all samples."""
@@ -211,8 +215,6 @@ class Trainer:
         batches_per_step : int
             Number of batches that one training step takes.
         """
-        evaluation = (monitor,) if monitor and self.session.workers.is_chief else ()
-        everyone = (*self.session.callbacks, *evaluation, *callbacks)
         batches = Batches(
             self.data.samples,
             self.data.classes if classes is None else classes,
@@ -222,6 +224,19 @@ class Trainer:
             seed=child_seed(self.config.seed, self.stage, "batches"),
             indices=indices,
         )
+        self.run_batches(train_step, batches, callbacks=callbacks, monitor=monitor)
+
+    def run_batches(
+        self,
+        train_step: TrainStep,
+        batches: StepBatches,
+        *,
+        callbacks: Sequence[Callback] = (),
+        monitor: GanMonitor | None = None,
+    ) -> None:
+        """Train the running stage as `run` does, on batches that the stage has made."""
+        evaluation = (monitor,) if monitor and self.session.workers.is_chief else ()
+        everyone = (*self.session.callbacks, *evaluation, *callbacks)
         self.networks.steps[self.stage] = run_loop(
             self.stage,
             train_step,

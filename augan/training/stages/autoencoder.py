@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import numpy as np
-
 from augan.config import require_resolved
 from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.networks.build import build_network, logits_and_blocks
 from augan.seeding import child_seed
+from augan.training.batches import balanced_indices
 from augan.training.budget import BudgetShare
 from augan.training.stages.base import STAGES, Stage
-from augan.training.trainer import Trainer, TrainingData
+from augan.training.trainer import Trainer
 
 # Weights of the losses of encoder and generator.
 IMAGE_WEIGHT, FEATURE_WEIGHT, ADVERSARIAL_WEIGHT, LATENT_WEIGHT = 10.0, 1.0, 0.02, 1e-3
@@ -167,7 +166,7 @@ def train_autoencoder(trainer: Trainer) -> None:
 
     All classes are used about equally often.
     """
-    config, roles = trainer.config, ("encoder", "generator", "discriminator")
+    config, data, roles = trainer.config, trainer.data, ("encoder", "generator", "discriminator")
     kept = [trainer.build(role, num_classes=0) for role in roles]
     # The trained networks compute in the configured type; the kept networks are float32.
     trained, dtype = kept, config.training.dtype
@@ -181,23 +180,9 @@ def train_autoencoder(trainer: Trainer) -> None:
         learning_rate=require_resolved(config.discriminator.learning_rate),
         seed=config.seed,
     )
-    trainer.run(train_step, indices=_balanced_indices(trainer.data))
+    trainer.run(
+        train_step, indices=balanced_indices(data.classes, data.train_and_unlabeled_indices())
+    )
     if trained is not kept:
         for network, other in zip(kept, trained):
             network.set_weights(other.get_weights())
-
-
-def _balanced_indices(data: TrainingData) -> np.ndarray:
-    """Return the sample indices, repeated for rare classes until classes are about equally large.
-
-    Unlabeled samples occur once.
-    """
-    indices = data.train_and_unlabeled_indices()
-    if data.classes is None:
-        return indices
-    classes = np.asarray(data.classes)[indices]
-    is_labeled = classes >= 0
-    sizes = np.bincount(classes[is_labeled], minlength=data.num_classes)
-    repeats = np.ones(len(indices), np.int64)
-    repeats[is_labeled] = np.rint(sizes.max() / sizes[classes[is_labeled]])
-    return np.repeat(indices, repeats)

@@ -30,7 +30,10 @@ from tests._helpers import make_bundle
 
 LATENT, WIDTH, N = 5, 4, 3
 FEATURES = 20  # inputs of a head
+ANY_SIZE = ("translator", "patch_discriminator")  # take images of other sizes too
+WITH_SECOND_INPUT = ("generator", "discriminator", *ANY_SIZE)
 HEADS = ("transformation_head", "localization_head")
+NOISE, OUT = 2, 2  # channels of the noise of a translator, and of its images
 OPTIONAL = {"conditioning": "norm", "norm": "batch", "dropout": 0.0}
 ARGUMENTS_OF_ROLE = {
     "generator": ("conditioning",),
@@ -40,7 +43,10 @@ ARGUMENTS_OF_ROLE = {
 
 @dataclass(frozen=True)
 class Case:
-    """One network to build: architecture, role, shape of a sample, number of classes."""
+    """One network to build: architecture, role, shape of a sample, number of classes.
+
+    A translator has no classes; one "with classes" has noise.
+    """
 
     architecture: str
     role: str
@@ -50,7 +56,11 @@ class Case:
     def spec(self, seed: int = 0) -> dict:
         """Return the spec of the network, with the arguments that its architecture takes."""
         arguments: dict = {"image_shape": list(self.shape), "seed": seed}
-        if self.role not in HEADS:
+        if self.role == "translator":
+            noise = NOISE if self.classes else 0
+            more = {"out_channels": OUT, "noise_channels": noise, "blocks": 1}
+            arguments |= {"width": WIDTH, **more}
+        elif self.role not in HEADS:
             arguments |= {"width": WIDTH, "num_classes": self.classes}
         if self.role in ("generator", "encoder"):
             arguments["latent_dim"] = LATENT
@@ -122,10 +132,13 @@ def disturb(model: keras.Model) -> keras.Model:
 def inputs_of(model: keras.Model) -> list[np.ndarray]:
     """Return random samples, noise or features, and one-hot classes if the model takes them."""
     rng = np.random.default_rng(1)
-    shape = [4 if side is None else side for side in model.inputs[0].shape[1:]]
+    shape = [8 if side is None else side for side in model.inputs[0].shape[1:]]
     first = rng.uniform(-1, 1, (N, *shape)).astype(np.float32)
     if len(model.inputs) == 1:
         return [first]
+    if len(model.inputs[1].shape) == 4:
+        noise = (N, *shape[:2], model.inputs[1].shape[-1])
+        return [first, rng.normal(size=noise).astype(np.float32)]
     classes = model.inputs[1].shape[-1]
     return [first, np.eye(classes, dtype=np.float32)[np.arange(N) % classes]]
 
@@ -143,11 +156,13 @@ def run(model: keras.Model, inputs: list | None = None) -> list[np.ndarray]:
 
 def check_shapes_and_ranges(case: Case) -> None:
     model = built(case)
-    conditional = case.classes > 0 and case.role in ("generator", "discriminator")
-    assert len(model.inputs) == 1 + conditional
-    if conditional:
-        assert model.inputs[1].shape == (None, case.classes)
-    if case.role not in HEADS:
+    assert len(model.inputs) == 1 + (case.classes > 0 and case.role in WITH_SECOND_INPUT)
+    if len(model.inputs) > 1:
+        second = (None, None, NOISE) if case.role == "translator" else (case.classes,)
+        assert model.inputs[1].shape == (None, *second)
+    if case.role in ANY_SIZE:
+        assert model.inputs[0].shape == (None, None, None, case.shape[2])
+    elif case.role not in HEADS:
         first = (LATENT,) if case.role == "generator" else case.shape
         assert model.inputs[0].shape == (None, *first)
     outputs = run(model)
@@ -158,6 +173,11 @@ def check_shapes_and_ranges(case: Case) -> None:
         assert np.abs(outputs[0]).max() <= 1
     elif case.role == "discriminator":
         assert shapes == [(N, 1)]
+    elif case.role == "translator":
+        assert shapes == [(N, 8, 8, OUT)]
+    elif case.role == "patch_discriminator":
+        halvings = sum(layer.name.startswith("down_") for layer in model.layers)
+        assert shapes == [(N, *[-(-8 // 2**halvings)] * 2, 1)]
     elif case.role == "classifier":
         assert shapes == [(N, case.classes)]
     elif case.role == "encoder":
@@ -218,7 +238,7 @@ def check_the_gradient_reaches_every_weight(case: Case) -> None:
 
 
 def check_bfloat16_keeps_weights_and_outputs_float32(case: Case) -> None:
-    if case.role not in ("generator", "discriminator"):  # the others never compute in bfloat16
+    if case.role not in WITH_SECOND_INPUT:  # the others never compute in bfloat16
         return
     exact, rounded = case.build(), case.build(dtype="bfloat16")
     assert keras.config.dtype_policy().name == "float32"  # restored

@@ -34,11 +34,15 @@ CONFIG = Config().replace(
     discriminator__norm="none",
     generator__learning_rate=1e-3,
     discriminator__learning_rate=1e-3,
+    translation__width=2,
+    translation__blocks=1,
+    translation__discriminator_width=2,
     **{f"{role}__width": 2 for role in ("generator", "discriminator", "encoder", "classifier")},
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8)
 PREPROCESSING = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8))
-DATA = TrainingData(PIXELS, np.arange(24) % 2, 2, PREPROCESSING)
+NEW_CAMERA = TrainingData(255 - PIXELS[:16], np.arange(16) % 2, 2, PREPROCESSING)
+DATA = TrainingData(PIXELS, np.arange(24) % 2, 2, PREPROCESSING, new=NEW_CAMERA)
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +177,7 @@ def test_declaration(name):
     check_declaration(name)
 
 
-SLOW = ("autoencoder", "encoder", "gan")  # their graphs take seconds to trace
+SLOW = ("autoencoder", "encoder", "gan", "translation")  # their graphs take seconds to trace
 
 
 @pytest.mark.parametrize(
