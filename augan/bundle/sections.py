@@ -314,6 +314,8 @@ class TranslationSection(Section):
             raise ValueError("a class of the new camera is not in the list of classes")
         if self.splits is not None:
             check_splits(self.splits, self.data.num_samples)
+            if self.splits.fold is not None:
+                raise ValueError("splits: a translation has no folds")
 
 
 def check_splits(splits: Splits, num_samples: int) -> None:

@@ -41,6 +41,7 @@ from augan.bundle import (
 from augan.bundle.members import SECTIONS, decode_members, encode_members
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
 from augan.exceptions import BundleError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -375,8 +376,9 @@ def test_every_value_of_another_type_is_refused(name: str) -> None:
         ("translation", "common_classes", ["a"], "common_classes are not the classes of both"),
         ("translation", "data.num_samples", 5, "an index is not below the 5 samples"),
         ("translation", "preprocessing.size", 9, "translation.preprocessing: size must be"),
-        ("translation", "preprocessing.modality", "tiles", "translation.preprocessing: size must"),
+        ("translation", "preprocessing.modality", "tiles", "translation.preprocessing: window"),
         ("translation", "metrics.label_flips", 1.1, "less than or equal to 1"),
+        ("translation", "metrics.classes.0.old_share", -0.1, "greater than or equal to 0"),
         ("config", "seed", -1, "config.seed is -1"),
         ("config", "detect.far", 2.0, "config.detect.far is 2.0"),
         ("preprocessing", "size", 9, "size must be"),
@@ -420,6 +422,8 @@ def test_every_damaged_array_is_refused(name: str) -> None:
         if "/state/" in path or (name, path) in EMPTY_SPLITS:
             continue  # each method has other arrays, and an empty split stays empty
         for changed in damaged_arrays(array):
+            if name == "translation.npz" and len(changed) < len(array):
+                continue  # without folds, splits may leave images out
             raw = serialization.encode_table({**arrays, path: changed}, name)
             assert_refused({**FULL, name: raw}, (path, changed))
         others = {other: value for other, value in arrays.items() if other != path}
@@ -459,6 +463,9 @@ def test_constructors_validate_as_the_decoder_does() -> None:
         lambda: Splits(np.arange(3), np.arange(2, 4), np.arange(0)),
         lambda: CalibrationScores(np.array([2.0, 1.0]), 2),
         lambda: NetworkSpec("mlp", "generator", {"activation": np.tanh}),
+        lambda: TranslationSection(
+            DatasetInfo("new", 1), TiledPreprocessing(8, 1, "uint8", 0.0, 255.0)
+        ),
         lambda: FittedMethod("auto", (), {"a/b": np.zeros(1)}),
     ):
         with pytest.raises(ValidationError):
