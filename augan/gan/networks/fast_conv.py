@@ -96,3 +96,49 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return self.activation(outputs)
+
+
+def upsampled_conv(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Return nearest-neighbor upsampling by 2 and a 3 x 3 convolution with padding "same", at once.
+
+    Equal pixels of the doubled maps share one product, so four sums of a 2 x 2 convolution need
+    less than half of the arithmetic. Feature maps `[N, H, W, F]` and a kernel `[3, 3, F, C]` give
+    `[N, 2 H, 2 W, C]`.
+    """
+    taps = _sums_of_taps(_sums_of_taps(kernel, 0), 2)  # q, a, p, b, F, C
+    taps = tf.transpose(taps, (1, 3, 4, 0, 2, 5))
+    taps = tf.reshape(taps, (2, 2, kernel.shape[2], 4 * kernel.shape[3]))
+    padded = tf.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = tf.nn.conv2d(padded, tf.cast(taps, maps.dtype), 1, "VALID")
+    doubled = tf.nn.depth_to_space(blocks, 2)
+    # The gradient of `tf.slice` is a padding; that of [1:-1] is many times slower in bfloat16.
+    size = [-1, 2 * tf.shape(maps)[1], 2 * tf.shape(maps)[2], -1]
+    if None not in maps.shape[1:3]:
+        size = [-1, 2 * maps.shape[1], 2 * maps.shape[2], -1]
+    return tf.slice(doubled, [0, 1, 1, 0], size)
+
+
+def _sums_of_taps(kernel: Tensor, axis: int) -> Tensor:
+    """Replace an axis of three taps by two axes: phase of the doubled pixel, neighbor above, below.
+
+    The lower half of a pixel meets the pixel with two taps, and its neighbor below with one.
+    """
+    first, second, third = tf.unstack(kernel, axis=axis)
+    lower_half = tf.stack([first + second, third], axis=axis)
+    upper_half = tf.stack([first, second + third], axis=axis)
+    return tf.stack([lower_half, upper_half], axis=axis)
+
+
+class UpsampledConv2D(keras.layers.Conv2D):
+    """Keras 3 x 3 convolution with padding "same" after nearest-neighbor upsampling by 2."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        outputs = upsampled_conv(inputs, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        count, height, width, _ = input_shape
+        sides = (None if side is None else 2 * side for side in (height, width))
+        return (count, *sides, self.filters)

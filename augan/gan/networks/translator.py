@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers
 
 from augan.choices import ARCHITECTURES, Architecture
-from augan.gan.networks.fast_conv import KERNEL_SIZE, Conv2D
+from augan.gan.networks.fast_conv import KERNEL_SIZE, Conv2D, UpsampledConv2D
 from augan.gan.networks.layers import SpectralConv2D, class_input, he_normal, random_normal
 from augan.gan.tensorflow import Tensor
 
@@ -110,18 +110,27 @@ def translator(
         x = _residual_block(x, f"residual_{block}", seed)
     for i in reversed(range(len(skips))):
         x = layers.LeakyReLU(0.2, name=f"active_up_{i}")(x)
-        x = layers.UpSampling2D(name=f"twice_{i}")(x)
-        x = layers.Concatenate(name=f"skip_{i}")([x, skips[i]])
-        x = _convolution(x, width << i, f"up_{i}", seed)
+        # Two convolutions and their sum are one convolution of the concatenated maps.
+        x = UpsampledConv2D(
+            width << i,
+            3,
+            padding="same",
+            use_bias=False,
+            name=f"up_{i}",
+            kernel_initializer=he_normal(seed, f"up_{i}"),
+        )(x)
+        x = layers.Add(name=f"up_and_skip_{i}")(
+            [x, _convolution(skips[i], width << i, f"skip_{i}", seed)]
+        )
     x = layers.LeakyReLU(0.2, name="active_last")(x)
-    image = Conv2D(
+    x = Conv2D(
         out_channels,
         3,
         padding="same",
         name="image",
         kernel_initializer=random_normal(seed, "image"),
-        dtype="float32",
     )(x)
+    image = layers.Activation("linear", name="linear", dtype="float32")(x)
     return keras.Model(inputs, image, name="translator")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.networks.fast_conv import strided_conv, transposed_conv
+from augan.gan.networks.fast_conv import strided_conv, transposed_conv, upsampled_conv
 from augan.gan.networks.layers import BatchNormalization
 
 N = 3
@@ -34,6 +34,20 @@ def with_gradients(function, inputs, kernel):
         first = inner.gradient(loss, [inputs, kernel])
         norm = sum(tf.reduce_sum(gradient**2) for gradient in first)
     return [value, *first, *outer.gradient(norm, [inputs, kernel])]
+
+
+def tf_upsampled_conv(maps, kernel):
+    return tf.nn.conv2d(keras.layers.UpSampling2D()(maps), kernel, 1, "SAME")
+
+
+@pytest.mark.parametrize("side", [(4, 4), (2, 6)])
+def test_upsampling_and_convolution_at_once_equal_both_in_turn(side):
+    inputs, kernel = random_tensor(N, *side, 5), random_tensor(3, 3, 5, 4) * 0.2
+    ours, expected_result = (
+        with_gradients(function, inputs, kernel) for function in (upsampled_conv, tf_upsampled_conv)
+    )
+    for actual, expected in zip(ours, expected_result):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
