@@ -95,10 +95,13 @@ def get_transform(name: str, seed: int = 0) -> ImageTransform:
     compose = _compose(name, child_seed(seed, "classic", name))
     if compose is None:
         return lambda images: images
-    return lambda images: _apply(images, lambda image, _: compose(image=image)["image"])
+    limits = (0.0, 65535.0)
+    return lambda images: _apply(images, lambda image, _: compose(image=image)["image"], limits)
 
 
-def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
+def get_seeded_transform(
+    name: str, seed: int = 0, value_range: tuple[float, float] | None = None
+) -> SeededTransform:
     """Return a function that transforms each image with a seed of its own.
 
     The same seed, class and sample index give the same change, whatever other images are
@@ -110,6 +113,9 @@ def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
         A key of `TRANSFORMS`; "none" returns images unchanged.
     seed : int
         Seed of all images, combined with the class and the sample index of each image.
+    value_range : tuple (low, high) or None
+        Black and white of integer images; the results stay between them. None (default): the limits
+        of the type.
 
     Returns
     -------
@@ -132,7 +138,7 @@ def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
             compose.set_random_seed(child_seed(seed, "classic", name, *key))
             return compose(image=image)["image"]
 
-        return _apply(images, transform_one)
+        return _apply(images, transform_one, value_range or (0.0, 65535.0))
 
     return transform
 
@@ -153,17 +159,26 @@ def _compose(name: str, seed: int) -> Any:
     return library.Compose(steps, seed=seed)
 
 
-def _apply(images: np.ndarray, transform: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+def _apply(
+    images: np.ndarray,
+    transform: Callable[[np.ndarray, int], np.ndarray],
+    value_range: tuple[float, float],
+) -> np.ndarray:
     """Apply a function of one image and its position to each of `[N, H, W, C]` images.
 
-    uint16 images are scaled to floats in [0, 1] for the library, and back.
+    Integers other than uint8 from 0 to 255 are scaled from `value_range` to floats in [0, 1] for
+    the library, and back.
     """
-    # The library takes uint8, or floats from 0 to 1.
-    max_value = 65535 if images.dtype == np.uint16 else 1
-    source = (images / max_value).astype(np.float32) if images.dtype == np.uint16 else images
+    # The library takes uint8 of the full range, or floats from 0 to 1.
+    low, high = value_range
+    is_scaled = images.dtype == np.uint16 or (images.dtype == np.uint8 and high < 255)
+    source = ((images - low) / (high - low)).astype(np.float32) if is_scaled else images
     results = [transform(image, i).reshape(image.shape) for i, image in enumerate(source)]
     result = np.stack(results) if results else source
-    return np.rint(result * max_value).astype(np.uint16) if max_value > 1 else result
+    if not is_scaled:
+        return result
+    values = np.clip(result, 0, 1) * (high - low) + low
+    return np.rint(values).astype(images.dtype)
 
 
 def _albumentations() -> Any:

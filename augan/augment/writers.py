@@ -201,7 +201,10 @@ class _ImageWriter:
         class_names: Sequence[str],
     ) -> None:
         self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
-        self._transform = get_seeded_transform(transform, seed)
+        value_range = (preprocessing.low, preprocessing.high)
+        self._transform = get_seeded_transform(
+            transform, seed, None if self._becomes_uint8 else value_range
+        )
         self._grid = PreviewGrid()
 
     def to_output(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -209,21 +212,26 @@ class _ImageWriter:
 
         float32 images and 16-bit color images become uint8, because PNG has no such pixels.
         """
-        if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
-            images = self.preprocessing.to_uint8(images)  # PNG has no such pixels
+        if self._becomes_uint8:
+            images = self.preprocessing.to_uint8(images)
         images = self._transform(images, classes, indices)
         self._grid.add(images, classes)
         return images
+
+    @property
+    def _becomes_uint8(self) -> bool:
+        """Whether prepared images are of a type that PNG files do not have."""
+        dtype = self.preprocessing.prepared_dtype
+        return dtype == "float32" or (dtype == "uint16" and self.preprocessing.channels == 3)
 
     def preview(self) -> PreviewImages:
         """Return the first images as uint8; at least one image must have been added."""
         rows = self._grid.rows()
         indices = self._grid.classes() if self.class_names else ()
         classes = tuple(self.class_names[index] for index in indices)
-        if rows.dtype == np.uint8:
-            return PreviewImages(rows, classes)
-        flat = self.preprocessing.to_uint8(rows.reshape(-1, *rows.shape[2:]))
-        return PreviewImages(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
+        return PreviewImages(
+            rows if self._becomes_uint8 else self.preprocessing.to_uint8(rows), classes
+        )
 
 
 class PngWriter(_ImageWriter):

@@ -1,6 +1,7 @@
 """`GANDetector`: GAN-based anomaly detection as a scikit-learn outlier detector."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
@@ -302,6 +303,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         if preprocessing.pixel_type is not None:
             X = as_pixel_type(X, preprocessing.pixel_type)
         samples = self._samples(X, reset=False)
+        if preprocessing.has_pixels:
+            of_images = preprocessing.require_images()
+            text = of_images.describe_other_range(of_images.values_of(samples))
+            if text is not None:
+                warnings.warn(text, UserWarning, stacklevel=2)
         if not (preprocessing.has_pixels or (is_frame(X) and self._has_names)):
             columns = preprocessing.require_rows().columns
             samples.columns = [column.name for column in columns]

@@ -50,6 +50,9 @@ class SampleBatch:
         Original channels of each image, 1 (gray) or 3 (color); empty for rows.
     unknown_columns : sequence of str
         Columns of the rows that the training data did not have; empty for images.
+    values : (float, float) or None
+        Smallest and largest pixel of the images; None: not compared with the training, see
+        `ImagePreprocessing.values_of`.
     index : pandas.Index or None
         Index of the rows in their table; None for images.
     """
@@ -60,6 +63,7 @@ class SampleBatch:
     shapes: list[Shape] = field(default_factory=list)
     channels: list[int] = field(default_factory=list)
     unknown_columns: Sequence[str] = ()
+    values: tuple[float, float] | None = None
     index: "pd.Index | None" = None
 
 
@@ -84,6 +88,7 @@ def prepare_images(
         Images that cannot be read or prepared are listed as failures.
     """
     names, samples, failures, shapes, channels = [], [], {}, [], []
+    values: tuple[float, float] | None = None
     for name, load in images:
         try:
             image = load()
@@ -95,7 +100,18 @@ def prepare_images(
             names.append(name)
             shapes.append(image.shape[:2])
             channels.append(image.shape[-1])
-    return SampleBatch(names, preprocessing.stack(samples), failures, shapes, channels)
+            values = join_values(values, preprocessing.values_of(image))
+    prepared = preprocessing.stack(samples)
+    return SampleBatch(names, prepared, failures, shapes, channels, values=values)
+
+
+def join_values(
+    first: tuple[float, float] | None, second: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the smallest and largest value of two sets of images; None counts as no image."""
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first[0], second[0]), max(first[1], second[1])
 
 
 def prepare_rows(
@@ -156,10 +172,13 @@ class InputSource(Protocol):
         Messages for the user about the input and about the samples read so far.
     resized : set of str
         Names of the images read so far, in any process, that do not have the expected size.
+    values : (float, float) or None
+        Smallest and largest pixel read so far, in any process, see `SampleBatch`.
     """
 
     names: list[str]
     resized: set[str]
+    values: tuple[float, float] | None
 
     @property
     def warnings(self) -> list[str]: ...
@@ -193,6 +212,8 @@ class ImageFolderSource:
         Names of the images.
     resized : set of str
         Names of the images read so far that do not have the expected size.
+    values : (float, float) or None
+        Smallest and largest pixel read so far, see `SampleBatch`.
     shapes : set of tuple (H, W)
         Sizes of all images that were read.
 
@@ -224,13 +245,16 @@ class ImageFolderSource:
             self.names = list(names)
         self.shapes: set[Shape] = set()
         self.resized: set[str] = set()
+        self.values: tuple[float, float] | None = None
 
     @property
     def warnings(self) -> list[str]:
-        """At most one warning: some images read so far do not have the expected size."""
-        if self.expected_shape is None or not self.resized:
-            return []
-        return [describe_resized(self.resized, len(self.names), self.expected_shape)]
+        """Warnings that images read so far have an unexpected size or range of values."""
+        other_range = self.preprocessing.describe_other_range(self.values)
+        warnings = [] if other_range is None else [other_range]
+        if self.expected_shape is not None and self.resized:
+            warnings.append(describe_resized(self.resized, len(self.names), self.expected_shape))
+        return warnings
 
     def read(self, names: Sequence[str]) -> SampleBatch:
         """Read and prepare the named images; unreadable images are listed as failures."""
@@ -238,6 +262,7 @@ class ImageFolderSource:
         batch = prepare_images(loaders, self.preprocessing, self.ignore_mask)
         for name, shape in zip(batch.names, batch.shapes):
             self._record_shape(name, shape)
+        self.values = join_values(self.values, batch.values)
         return batch
 
     def load_image(self, name: str) -> np.ndarray:
@@ -291,6 +316,7 @@ class TableSource:
         Numbers of the rows.
     resized : set of str
         Always empty.
+    values : None
     warnings : list of str
         At most one warning: the table has columns that the training data did not have.
     frame : DataFrame
@@ -310,6 +336,7 @@ class TableSource:
             )
         self.preprocessing = preprocessing
         self.resized: set[str] = set()
+        self.values: tuple[float, float] | None = None
         self.frame: pd.DataFrame = read_table(table, preprocessing.text_columns)
         unknown = preprocessing.unknown_columns(self.frame)
         self.warnings = [describe_unknown_columns(unknown)] if unknown else []

@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 
 from augan.data.dataset import plural
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.user_samples import UserImage
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.detect.visualization.overlay import render_overlay, thumbnail, to_uint8
+from augan.detect.visualization.overlay import render_overlay, thumbnail
 from augan.exceptions import DataError
 from augan.io.images import data_uri
 
@@ -69,8 +70,8 @@ class Prediction:
         Conversion of maps to calibrated units; None if the maps were never calibrated.
     top_images : dict of int to UserImage
         The images with the highest scores by their positions, for the notebook.
-    pixel_range : tuple (low, high)
-        Values of floating-point pixels that are shown as black and white.
+    preprocessing : ImagePreprocessing or None
+        Conversion of images for display; None for rows.
     index : pandas.Index or None
         Index of the rows; None for images.
     """
@@ -88,7 +89,7 @@ class Prediction:
     sample_type: str = "image"
     map_scale: MapScale | None = None
     top_images: dict[int, UserImage] = field(default_factory=dict)
-    pixel_range: tuple[float, float] = (0.0, 1.0)
+    preprocessing: ImagePreprocessing | None = None
     index: "pd.Index | None" = None
 
     def __len__(self) -> int:
@@ -196,10 +197,10 @@ class Prediction:
         Empty for rows and for files that can no longer be read.
         """
         image = self.top_images.get(row)
-        if image is None:
+        if image is None or self.preprocessing is None:
             return {}
         try:
-            pixels = _as_picture(image.decode(), *self.pixel_range)
+            pixels = self.preprocessing.to_picture(image.decode())
         except DataError:
             return {}
         pictures = {"image": thumbnail(pixels, _THUMBNAIL_SIDE)}
@@ -229,10 +230,3 @@ def _shrunk(pixels: np.ndarray, anomaly_map: np.ndarray) -> tuple[np.ndarray, np
     rows = np.maximum.reduceat(anomaly_map, np.arange(0, height, step), axis=0)
     small_map = np.maximum.reduceat(rows, np.arange(0, width, step), axis=1)
     return np.asarray(small).reshape(*small_map.shape, -1), small_map
-
-
-def _as_picture(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return pixels of any type for display, uint8; floats from `low` (black) to `high` (white)."""
-    if pixels.dtype != np.float32:
-        return to_uint8(pixels)
-    return np.rint(np.clip((pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)

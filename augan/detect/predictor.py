@@ -14,6 +14,7 @@ import numpy as np
 
 from augan.bundle import Bundle, as_bundle
 from augan.data.dataset import SampleType
+from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.detect.conformal.calibration import Calibration
@@ -26,6 +27,7 @@ from augan.detect.inputs import (
     describe_resized,
     describe_unknown_columns,
     get_expected_shape,
+    join_values,
     prepare_images,
     prepare_rows,
 )
@@ -240,6 +242,7 @@ class Predictor:
             decision = decision.without_guarantee(void_reason)
         warnings = [
             void_reason,
+            _describe_other_range(preprocessing, collected.values),
             *collected.input_warnings(self._expected_shape, self._is_color),
             rule.warning,
             decision.warning,
@@ -260,7 +263,7 @@ class Predictor:
             sample_type,
             None if map_calibration is None else MapScale(map_calibration, map_rate),
             collected.top_images,
-            (getattr(preprocessing, "low", 0.0), getattr(preprocessing, "high", 1.0)),
+            preprocessing.require_images() if preprocessing.has_pixels else None,
             collected.index,
         )
 
@@ -383,6 +386,7 @@ class _Collected:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     channels: list[int] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
+    values: tuple[float, float] | None = None
     top_images: dict[int, UserImage] = field(default_factory=dict)
     index: "pd.Index | None" = None
     _scores: dict[int, float] = field(default_factory=dict)  # of the top images
@@ -404,6 +408,7 @@ class _Collected:
         self.shapes += batch.shapes
         self.channels += batch.channels
         self.unknown_columns = list(batch.unknown_columns)
+        self.values = join_values(self.values, batch.values)
         if batch.index is not None:
             self.index = batch.index if self.index is None else self.index.append(batch.index)
 
@@ -427,6 +432,15 @@ class _Collected:
         if self.unknown_columns:
             warnings.append(describe_unknown_columns(self.unknown_columns))
         return warnings
+
+
+def _describe_other_range(
+    preprocessing: Preprocessing, values: tuple[float, float] | None
+) -> str | None:
+    """Return a warning if images have another range of values than those of the training."""
+    if values is None:
+        return None
+    return preprocessing.require_images().describe_other_range(values)
 
 
 def _chunks(images: Iterator[UserImage], size: int) -> Iterator[list[UserImage]]:

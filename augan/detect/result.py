@@ -15,6 +15,7 @@ from augan.detect.conformal.decision import decide
 from augan.detect.conformal.drift import Drift, detect_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
+from augan.detect.inputs import join_values
 from augan.detect.output_paths import absolute_path
 from augan.detect.resolution import ResolvedDetection
 from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag_rows
@@ -274,6 +275,7 @@ def _write_scores(
         for names, chunk in zip(detection.chunks, chunks):
             result.unreadable += chunk.failures.items()
             source.resized.update(chunk.resized)
+            source.values = join_values(source.values, chunk.values)
             scores = chunk.components.sum(axis=1)
             p_values = calibration.p_values(scores)
             if scores.size:

@@ -42,19 +42,27 @@ class ScoredChunk:
         Names of the images that do not have the expected size.
     maps : list of (name, bytes)
         Name and PNG file of each image's anomaly map; empty unless maps are saved.
+    values : (float, float) or None
+        Smallest and largest pixel of the images, see `SampleBatch`.
     """
 
     failures: dict[str, str]
     components: np.ndarray
     resized: list[str] = field(default_factory=list)
     maps: list[tuple[str, bytes]] = field(default_factory=list)
+    values: tuple[float, float] | None = None
 
     def to_record(self) -> ShardRecord:
         """Return this chunk as the record that a shard stores; `from_record` restores it."""
         names = [name for name, _ in self.maps]
         content = b"".join(content for _, content in self.maps)
         sizes = np.array([len(content) for _, content in self.maps], np.int64)
-        values = {"failures": self.failures, "resized": self.resized, "maps": names}
+        values = {
+            "failures": self.failures,
+            "resized": self.resized,
+            "maps": names,
+            "values": None if self.values is None else list(self.values),
+        }
         arrays = {"components": self.components}
         if names:
             arrays |= {"sizes": sizes, "content": np.frombuffer(content, np.uint8)}
@@ -69,7 +77,8 @@ class ScoredChunk:
             ends = np.cumsum(arrays["sizes"])[:-1]
             contents = np.split(arrays["content"], ends)
             maps = [(name, content.tobytes()) for name, content in zip(values["maps"], contents)]
-        return cls(values["failures"], arrays["components"], values["resized"], maps)
+        limits = None if values["values"] is None else (values["values"][0], values["values"][1])
+        return cls(values["failures"], arrays["components"], values["resized"], maps, limits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +199,7 @@ def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
     scored = predictor.score_batch(batch, maps=worker.request.save_maps)
     maps = list(renderer.map_files(batch.names, scored.maps)) if renderer else []
     resized = [name for name in batch.names if name in source.resized]
-    return ScoredChunk(batch.failures, scored.components, resized, maps)
+    return ScoredChunk(batch.failures, scored.components, resized, maps, batch.values)
 
 
 def render_overlays(worker: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -36,9 +36,9 @@ def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     Returns
     -------
     Tensor of float32 [B, S, S, C]
-        For `TiledPreprocessing` `[1, H, W, C]`, with sides of at least one tile. Pixels of float
-        images beyond the training range lie outside of [-1, 1] and are clipped at `MAX_NORMALIZED`
-        in absolute value.
+        For `TiledPreprocessing` `[1, H, W, C]`, with sides of at least one tile. Pixels beyond
+        the training range lie outside of [-1, 1] and are clipped at `MAX_NORMALIZED` in absolute
+        value.
     """
     return _NORMALIZATIONS[preprocessing.modality](preprocessing, images)
 
@@ -47,7 +47,10 @@ def _normalize_images(preprocessing: ImagePreprocessing, images: Tensor) -> Tens
     """Scale and shift images of a fixed size `[B, S, S, C]` to [-1, 1]."""
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
-        return (tf.cast(images, tf.float32) - low) * (2 / (high - low)) - 1
+        scaled = (tf.cast(images, tf.float32) - low) * (2 / (high - low)) - 1
+        if preprocessing.has_full_range:
+            return scaled
+        return tf.clip_by_value(scaled, -MAX_NORMALIZED, MAX_NORMALIZED)
     x = (tf.cast(images, tf.float64) - low) * (2 / (high - low)) - 1
     return tf.cast(tf.clip_by_value(x, -MAX_NORMALIZED, MAX_NORMALIZED), tf.float32)
 

@@ -98,8 +98,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """Decode one image file, upright and without transparency.
 
     The EXIF orientation is applied, transparency is composited on white, palettes and CMYK become
-    RGB. Gray images of 16 bits keep their depth; Pillow reads 16-bit color as 8 bits. Of several
-    frames or pages the first is read.
+    RGB. Gray images of 16 bits keep their depth. Color of 16 bits is refused, because Pillow drops
+    the lower 8 bits, which are all that a camera of 10 or 12 bits sets. Of several frames or pages
+    the first is read.
 
     Parameters
     ----------
@@ -248,6 +249,7 @@ def _identified(stream: BinaryIO) -> Iterator[Image.Image]:
     """Open the content of an image file with Pillow, after a check of its number of pixels."""
     with Image.open(stream, formats=_FORMATS) as pil_image:
         _check_size(pil_image)
+        _check_depth(pil_image)
         yield pil_image
 
 
@@ -288,6 +290,21 @@ def _check_size(pil_image: Image.Image) -> None:
     """Raise ValueError if an image has more pixels than are read."""
     if pil_image.width * pil_image.height > _max_pixels():
         raise ValueError(_describe_size(f"{pil_image.width} x {pil_image.height}"))
+
+
+def _check_depth(pil_image: Image.Image) -> None:
+    """Raise ValueError if Pillow would drop the lower 8 of the 16 bits of a color.
+
+    Gray with transparency counts as color here. The raw mode, such as "RGB;16B", tells the depth.
+    """
+    for tile in getattr(pil_image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        raw_mode = next((text for text in arguments if isinstance(text, str)), "")
+        if ";16" in raw_mode and pil_image.mode not in _GRAY_16_BIT:
+            raise ValueError(
+                "it has color or transparency of 16 bits a channel, of which the lower 8 would be "
+                "lost; save it with 8 bits, or as gray with 16 bits"
+            )
 
 
 def _upright_pixels(pil_image: Image.Image) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan import get_transform
-from augan.augment.transforms import TRANSFORMS
+from augan.augment.transforms import TRANSFORMS, get_seeded_transform
 from augan.exceptions import ConfigError
 
 
@@ -67,3 +67,12 @@ class TestGetTransform:
     def test_an_unknown_transform_is_refused_by_naming_the_known(self) -> None:
         with pytest.raises(ConfigError, match=r"'swirl'.*none or shift or flip"):
             get_transform("swirl")
+
+
+@pytest.mark.parametrize(("dtype", "high"), [("uint16", 4000), ("uint8", 16)])
+def test_integers_of_a_smaller_range_stay_within_it(dtype: str, high: int) -> None:
+    images = np.random.default_rng(0).integers(0, high + 1, (8, 16, 16, 1)).astype(dtype)
+    transform = get_seeded_transform("shift-flip-light", 3, (0.0, float(high)))
+    changed = transform(images, np.zeros(8, int), np.arange(8))
+    assert changed.dtype == images.dtype
+    assert high // 2 < changed.max() <= high

@@ -1,8 +1,11 @@
 """The preview grid of the first images of each class."""
 
 import numpy as np
+import pytest
 
-from augan.augment.writers import PreviewGrid
+from augan.augment.writers import PngWriter, PreviewGrid
+from augan.data.modalities.images import ImagePreprocessing
+from augan.io.images import read_image
 
 
 class TestPreviewGrid:
@@ -38,3 +41,13 @@ class TestPreviewGrid:
         assert grid.rows().shape == (12, 1, 2, 2, 1)
         assert grid.classes() == list(range(1, 13))
         assert grid.is_full(20)
+
+
+@pytest.mark.parametrize(("dtype", "high"), [("uint8", 1.0), ("uint8", 16.0), ("uint16", 4000.0)])
+def test_pictures_show_the_range_of_the_model_and_files_keep_the_values(tmp_path, dtype, high):
+    preprocessing = ImagePreprocessing(8, 1, dtype, 0.0, high)
+    images = np.full((2, 8, 8, 1), int(high), dtype)
+    writer = PngWriter(tmp_path, preprocessing, "none", 0, ())
+    files = writer.add(images, np.zeros(2, int), np.arange(2), "")
+    np.testing.assert_array_equal(read_image(tmp_path / files[0]), images[0])
+    assert writer.preview().images.max() == 255

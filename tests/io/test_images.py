@@ -294,3 +294,20 @@ def test_image_grid_refuses_floats_and_empty_arrays():
         image_grid(np.zeros((1, 2, 2, 1), np.float32), 1)
     with pytest.raises(DataError, match="at least 1"):
         image_grid(np.zeros((0, 2, 2, 1), np.uint8), 1)
+
+
+def test_color_of_16_bits_is_refused_by_name(tmp_path):
+    """Pillow keeps the upper 8 bits, of which a camera of 12 bits sets 4."""
+    rows = b"".join(b"\0" + bytes([0x0F, 0xA0] * 3 * 8) for _ in range(8))
+
+    def chunk(name, data):
+        checksum = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + checksum
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0))
+    content = header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path = tmp_path / "deep-color.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    for read in (read_image, read_header):
+        with pytest.raises(UnreadableImage, match=r"deep-color.png .*16 bits .*8 bits, or as gray"):
+            read(path)

@@ -7,7 +7,7 @@ The image is then centered, and its edge pixels are repeated outward to fill the
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -16,15 +16,17 @@ from PIL import Image
 
 from augan.data.dataset import Dataset, Modality, SampleType
 from augan.data.modalities.base import Preprocessing, TrainingDefaults
-from augan.data.sequences import RaggedImages
+from augan.data.sequences import ImageFiles, RaggedImages
 from augan.exceptions import DataError
-from augan.io.images import MAX_PIXELS, UnreadableImage
+from augan.io.images import MAX_PIXELS, ImageHeader, UnreadableImage
 
 _SIZES = (8, 16, 32, 64, 128)
 MAX_SIZE = 1024
 MAX_DEFAULT_SIZE = 64  # 128 takes four times as long, so the user must request it
 MAX_NORMALIZED = 1000.0  # normalized values are clipped here: their squares fit into float32
 MAX_EXCESS_RANGES = 8  # values further outside, in units of the range, are of another unit
+MIN_RANGE_RATIO = 30  # of the range to that of images that are probably scaled differently
+MAX_SMALL_INTEGER = 63  # arrays of 8 bits up to here hold levels or flags, and not brightness
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 TRAINING_DEFAULTS = TrainingDefaults(
@@ -109,8 +111,8 @@ class ImagePreprocessing(Preprocessing):
     dtype : str
         Type of prepared images: "uint8", "uint16" or "float32".
     low, high : float
-        Pixel values that become -1 and +1 in the networks: the limits of an integer type, or the
-        smallest and largest training value of float32.
+        Pixel values that become -1 and +1 in the networks, and black and white in pictures: the
+        smallest and largest training value. For 8 bits 0 and 255, except for arrays up to 63.
     original_shape : (int, int) or None
         Height and width of the training images if all are equal, else None (default).
 
@@ -146,11 +148,15 @@ class ImagePreprocessing(Preprocessing):
             raise DataError(f"channels must be 1 or 3, but is {self.channels!r}")
         if self.dtype not in ("uint8", "uint16", "float32"):
             raise DataError(f"dtype must be uint8, uint16 or float32, but is {self.dtype!r}")
-        expected = _INTEGER_RANGE.get(self.dtype)
-        if expected not in (None, (self.low, self.high)):
+        limits = _INTEGER_RANGE.get(self.dtype)
+        if limits is not None and not (
+            limits[0] <= self.low < self.high <= limits[1]
+            and float(self.low).is_integer()
+            and float(self.high).is_integer()
+        ):
             raise DataError(
-                f"{self.dtype} images range over {expected}, but low and high are "
-                f"{self.low} and {self.high}"
+                f"low and high of {self.dtype} images must be whole numbers in "
+                f"{limits[0]:g}..{limits[1]:g}, low below high, but are {self.low} and {self.high}"
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise DataError(f"low must lie below high, but they are {self.low} and {self.high}")
@@ -167,7 +173,8 @@ class ImagePreprocessing(Preprocessing):
     ) -> "ImagePreprocessing":
         """Choose size, channels, type and range from the training images.
 
-        Only the headers of image files are read, because files have no floating-point pixels.
+        Only the headers of files with 8 bits are read. Files with 16 bits are decoded: cameras of
+        10, 12 or 14 bits use a small part of that type.
 
         Parameters
         ----------
@@ -193,9 +200,7 @@ class ImagePreprocessing(Preprocessing):
             size = next(side for side in _SIZES if side >= min(median, MAX_DEFAULT_SIZE))
         dtypes = {header.dtype for header in headers}
         dtype = next((name for name in ("float32", "uint16") if name in dtypes), "uint8")
-        low, high = _INTEGER_RANGE.get(dtype) or _float_range(
-            some.require_images() for some in datasets
-        )
+        low, high = _value_range([some.require_images() for some in datasets], dtype, headers)
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
@@ -221,18 +226,31 @@ class ImagePreprocessing(Preprocessing):
         return self.high - self.low
 
     @property
+    def has_full_range(self) -> bool:
+        """Whether `low` and `high` are the limits of the pixel type, so that no value is outside.
+
+        Otherwise they are the smallest and the largest value of the training images.
+        """
+        return _INTEGER_RANGE.get(self.dtype) == (self.low, self.high)
+
+    @property
     def side(self) -> int:
         """Side of the square images of the networks in pixels."""
         return self.sample_shape[0]
 
     def describe(self) -> str:
-        """Return size and color of prepared images for reports, such as "32x32 gray"."""
-        return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'color'}"
+        """Return size, color and range of prepared images for reports, such as "32x32 gray".
+
+        The range of values is left out if it is that of the pixel type, such as 0 to 255.
+        """
+        color = "gray" if self.channels == 1 else "color"
+        values = "" if self.has_full_range else f", values {self.low:g} to {self.high:g}"
+        return f"{self.size}x{self.size} {color}{values}"
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Letterbox one image `[H, W, C]` to `[S, S, channels]` in the prepared type.
 
-        Gray becomes color by repetition; 8 bits become 16 bits by a factor of 257.
+        Gray becomes color by repetition; 8 bits are stretched to the depth of a model of 16 bits.
 
         Raises
         ------
@@ -297,7 +315,7 @@ class ImagePreprocessing(Preprocessing):
         """
         x = prepared.astype(self._compute_type)
         x = (x - self.low) * (2 / (self.high - self.low)) - 1
-        x = np.clip(x, -MAX_NORMALIZED, MAX_NORMALIZED) if self.dtype == "float32" else x
+        x = x if self.has_full_range else np.clip(x, -MAX_NORMALIZED, MAX_NORMALIZED)
         return x.astype(np.float32)
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
@@ -361,10 +379,52 @@ class ImagePreprocessing(Preprocessing):
 
     def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
         """Convert prepared values to uint8 for display: `low` becomes black 0, `high` white 255."""
-        if self.dtype == "uint8":
-            return prepared
-        fraction = (prepared.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.rint(np.clip(fraction, 0, 1) * 255).astype(np.uint8)
+        return displayed(prepared, self.low, self.high)
+
+    def values_of(self, image: np.ndarray) -> tuple[float, float] | None:
+        """Return the smallest and largest value of an original image, in the range of the model.
+
+        None if `has_full_range`, because no value is outside then.
+        """
+        if self.has_full_range or not image.size:
+            return None
+        pixels = image
+        if image.dtype == np.uint8 and self.dtype == "uint16":
+            pixels = _stretched(image.astype(np.uint16), self.high)
+        return float(pixels.min()), float(pixels.max())
+
+    def describe_other_range(self, values: tuple[float, float] | None) -> str | None:
+        """Return a warning if images have another range than those of the training; else None.
+
+        Values count as of another range if they reach further outside than the range is wide, or
+        fill less than a thirtieth of it.
+
+        Parameters
+        ----------
+        values : (float, float) or None
+            The smallest and largest value of all images, see `values_of`; None: unknown.
+        """
+        if values is None:
+            return None
+        (lowest, highest), span = values, self.high - self.low
+        is_outside = lowest < self.low - span or highest > self.high + span
+        if not is_outside and not 0 < highest - lowest < span / MIN_RANGE_RATIO:
+            return None
+        return (
+            f"the pixels reach from {lowest:g} to {highest:g}, but those of the training images "
+            f"from {self.low:g} to {self.high:g}: to the model such images look different, "
+            "whatever they show; scale them as the training images were"
+        )
+
+    def to_picture(self, image: np.ndarray) -> np.ndarray:
+        """Convert an original image `[H, W, C]` to uint8 for display, in the range of the model.
+
+        Images of 8 bits stay as they are, unless those of the training had few levels.
+        """
+        is_small = self.dtype == "uint8" and not self.has_full_range
+        if image.dtype == np.uint8 and not is_small:
+            return image
+        return displayed(image, self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as JSON-able values, for `preprocessing.json` of a bundle."""
@@ -429,16 +489,15 @@ class ImagePreprocessing(Preprocessing):
         is_deeper = pixels.dtype == np.uint16 and self.dtype == "uint8"
         if is_deeper or (is_float and self.dtype in ("uint8", "uint16")):
             raise DataError(
-                f"pixels are {pixels.dtype}, but the model takes {self.dtype}, 0 to "
-                f"{np.iinfo(self.dtype).max}; scale them to this range and convert them with "
-                f".astype('{self.dtype}')"
+                f"pixels are {pixels.dtype}, but the model takes {self.dtype}, {self.low:g} to "
+                f"{self.high:g}; scale them to this range, and give them as {self.dtype}"
             )
         if not is_float and self.dtype == "float32":
             self._check_units(pixels)
         is_8_bit = pixels.dtype == np.uint8 and self.dtype == "uint16"
         pixels = pixels.astype(self.dtype, copy=False)
         if is_8_bit:
-            pixels = pixels * np.uint16(257)  # 255 becomes 65535
+            pixels = _stretched(pixels, self.high)
         if pixels.shape[-1] == self.channels:
             return pixels
         if pixels.shape[-1] == 1:
@@ -457,16 +516,96 @@ def _check_size(size: int) -> None:
         )
 
 
-def _float_range(arrays: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
-    """Return the smallest and the largest pixel of all images; DataError if both are equal."""
-    ranges = [(float(image.min()), float(image.max())) for images in arrays for image in images]
-    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    if not low < high:
+def displayed(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return pixels of any type and shape as uint8 for display: `low` is black, `high` white."""
+    if pixels.dtype == np.uint8 and (low, high) == _INTEGER_RANGE["uint8"]:
+        return pixels
+    fraction = (pixels.astype(np.float64) - low) / (high - low)
+    return np.rint(np.clip(fraction, 0, 1) * 255).astype(np.uint8)
+
+
+def _value_range(
+    collections: Sequence[np.ndarray | Sequence[np.ndarray]],
+    dtype: str,
+    headers: Sequence[ImageHeader],
+) -> tuple[float, float]:
+    """Return the values of black and white for training images: see `ImagePreprocessing.low`.
+
+    Parameters
+    ----------
+    collections : sequence of array or sequence
+        The images, and unlabeled images.
+    dtype : str
+        The type of the model: the deepest type of the images.
+    headers : sequence of ImageHeader
+        The headers of all images.
+
+    Raises
+    ------
+    DataError
+        All floating-point pixels are equal.
+    """
+    limits = _INTEGER_RANGE.get(dtype)
+    is_array = all(isinstance(images, np.ndarray) for images in collections)
+    if limits is not None and dtype == "uint8" and not is_array:
+        return limits
+    ranges = [values for images in collections for values in _ranges(images, dtype)]
+    low, high = (
+        (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0, 0)
+    )
+    if limits is None and not low < high:
         raise DataError(
             f"every pixel of the floating-point images has the value {low}; nothing can be learned "
             "from constant images: check how they were made"
         )
+    if limits is None:
+        return low, high
+    if not low < high or (dtype == "uint8" and high > MAX_SMALL_INTEGER):
+        return limits
+    if any(header.dtype != dtype for header in headers):  # images of 8 bits are stretched
+        return limits[0], _depth_limit(high)
     return low, high
+
+
+def _ranges(images: np.ndarray | Sequence[np.ndarray], dtype: str) -> Iterator[tuple[float, float]]:
+    """Yield the smallest and largest pixel of images; those of another integer type are left out.
+
+    So are files that cannot be decoded, which are listed when the samples are prepared.
+    """
+    if isinstance(images, np.ndarray):
+        if len(images) and (dtype == "float32" or images.dtype == dtype):
+            yield float(images.min()), float(images.max())
+        return
+    files = images if isinstance(images, ImageFiles) else None
+    rows: Iterable[int] = range(len(images))
+    if files is not None:
+        rows = [row for row, header in enumerate(files.headers()) if header.dtype == dtype]
+    for row in rows:
+        try:
+            image = images[row]
+        except UnreadableImage:
+            continue
+        if dtype == "float32" or image.dtype == dtype:
+            yield float(image.min()), float(image.max())
+
+
+def _depth_limit(high: float) -> float:
+    """Return the largest value of the depth in bits that a largest pixel needs, at least 255.
+
+    Examples
+    --------
+    >>> _depth_limit(3900), _depth_limit(65535)
+    (4095.0, 65535.0)
+    """
+    return float(2 ** max(8, int(high).bit_length()) - 1)
+
+
+def _stretched(pixels: np.ndarray, high: float) -> np.ndarray:
+    """Return 8-bit values, already uint16, in the depth in bits that the value `high` needs."""
+    limit = _depth_limit(high)
+    if limit == _INTEGER_RANGE["uint16"][1]:
+        return pixels * np.uint16(257)  # 255 becomes 65535
+    return np.rint(pixels * (limit / 255)).astype(np.uint16)
 
 
 def _integer(field: str, value: Any) -> int:

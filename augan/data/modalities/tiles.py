@@ -98,9 +98,22 @@ class TiledPreprocessing(ImagePreprocessing):
         return self.window, self.window, self.channels
 
     def describe(self) -> str:
-        """Return size and color of the windows for reports."""
+        """Return size and color of the windows, and the scale of the images, for reports."""
         color = "gray" if self.channels == 1 else "color"
-        return f"windows of {self.window}x{self.window} {color} at the scale of the images"
+        return f"windows of {self.window}x{self.window} {color} {self._describe_scale()}"
+
+    def _describe_scale(self) -> str:
+        """Return whether images are shrunk, as far as the size of the training images tells."""
+        if self.original_shape is None:
+            return (
+                f"of images shrunk to a shorter side of {MAX_SHORT_SIDE} and a longer side of "
+                f"{MAX_LONG_SIDE} pixels, smaller ones at their own scale"
+            )
+        height, width = self.original_shape
+        rows, columns = _scaled_shape(height, width)
+        if (rows, columns) == (height, width):
+            return "at the scale of the images"
+        return f"of images shrunk from {width}x{height} to {columns}x{rows} pixels"
 
     def detector_samples(self, stored: np.ndarray, dataset: Dataset) -> RaggedImages:
         """Cut the prepared images of a dataset out of their canvases; the result holds views.

@@ -96,8 +96,3 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 def _repeat(image: np.ndarray, factor: int) -> np.ndarray:
     """Return an image `[H, W, ...]` enlarged to `factor` x `factor` equal pixels for each pixel."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Return a 16-bit image as an 8-bit image; other images unchanged."""
-    return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image

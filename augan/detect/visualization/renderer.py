@@ -10,7 +10,7 @@ import numpy as np
 from augan.detect.inputs import ImageFolderSource
 from augan.detect.predictor import Predictor
 from augan.detect.visualization.anomaly_map import FILE_DESCRIPTION, MapScale
-from augan.detect.visualization.overlay import render_overlay, thumbnail, to_uint8
+from augan.detect.visualization.overlay import render_overlay, thumbnail
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
@@ -111,7 +111,7 @@ class MapRenderer:
             maps = self._predictor.score_batch(batch, maps=True).maps
         for name, values in zip(batch.names, maps):
             try:
-                image = to_uint8(self._source.load_image(name))
+                image = self._source.preprocessing.to_picture(self._source.load_image(name))
             except DataError:
                 continue
             if self.scale is None or values is None or image.shape[:2] != values.shape:

@@ -224,11 +224,12 @@ def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     Returns
     -------
     to_unit : callable
-        Prepared images -> input of the augmentation: integers unchanged, floats in [0, 1].
+        Prepared images -> input of the augmentation: integers of the full range of their type
+        unchanged, others as floats in [0, 1].
     scale : callable
         Result of `to_unit` -> float32 in [-1, 1].
     """
-    if preprocessing.dtype != "float32":
+    if preprocessing.has_full_range:
         return (lambda images: images), preprocessing.normalize
     low, width = preprocessing.low, preprocessing.high - preprocessing.low
 

@@ -60,11 +60,15 @@ def min_detectable_defect(
         raise DataError("the detection limit needs normal images, but there are none")
     indices = evenly_spaced(np.arange(len(names)), _MAX_IMAGES)
     images = [source.load_image(names[index]) for index in indices.tolist()]
+    preprocessing = predictor.detector.preprocessing.require_images()
+    # Of 16 bits, cameras use a part only. Other files have the type and range of the model.
+    is_deep = preprocessing.dtype == "uint16" and all(image.dtype == np.uint16 for image in images)
+    limits = (preprocessing.low, preprocessing.high) if is_deep else None
     calibration, rows = predictor.calibration, []
     for contrast in CONTRASTS:
         for size in SPOT_SIZES:
             rng = child_rng(seed, "power")  # the same positions for all sizes
-            painted = [paint_spot(image, size, contrast, rng) for image in images]
+            painted = [paint_spot(image, size, contrast, rng, limits) for image in images]
             scores = predictor.score(painted)
             detected = estimate_rate(calibration.flags(scores, rate))
             rows.append({"size": size, "contrast": contrast, **detected.to_dict()})
@@ -83,7 +87,11 @@ def min_detectable_defect(
 
 
 def paint_spot(
-    image: np.ndarray, size: int, contrast: float, rng: np.random.Generator
+    image: np.ndarray,
+    size: int,
+    contrast: float,
+    rng: np.random.Generator,
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Return a copy of an image with a round spot at a random position.
 
@@ -94,9 +102,12 @@ def paint_spot(
         Diameter of the spot in pixels; 0: no spot.
     contrast : float
         Change of the pixels in the spot, as a fraction of the value range, towards the farther end
-        of the range. The value range of a floating-point image is its minimum to its maximum.
+        of the range.
     rng : numpy Generator
         Random generator of the position. The position does not depend on the size.
+    limits : tuple (low, high) or None
+        The value range. None: the limits of an integer type, or the minimum and the maximum of a
+        floating-point image.
     """
     height, width = image.shape[:2]
     y, x = rng.uniform(0.1, 0.9, 2) * (height, width)
@@ -106,9 +117,12 @@ def paint_spot(
     distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x)
     coverage = np.clip(size / 2 + 0.5 - distance, 0, 1)[..., None]  # with an edge of one pixel
     is_integer = np.issubdtype(image.dtype, np.integer)
-    low, high = (0, np.iinfo(image.dtype).max) if is_integer else (image.min(), image.max())
+    if limits is None:
+        limits = (0, np.iinfo(image.dtype).max) if is_integer else (image.min(), image.max())
+    low, high = limits
     values = image.astype(np.float64)
     inside = np.broadcast_to(coverage > 0, values.shape)
     sign = 1 if values.mean(where=inside) < (low + high) / 2 else -1
-    painted = np.clip(values + coverage * contrast * sign * (high - low), low, high)
+    change = coverage * contrast * sign * (high - low)
+    painted = np.clip(values + change, np.minimum(low, values), np.maximum(high, values))
     return (np.rint(painted) if is_integer else painted).astype(image.dtype)

@@ -266,7 +266,9 @@ def test_dictionary_round_trip(dtype, original_shape):
         {"dtype": "int8"},
         {"dtype": None},
         {"low": "0"},
-        {"high": 254.0},
+        {"high": 254.5},
+        {"high": 256.0},
+        {"low": -1.0},
         {"dtype": "float32", "high": float("inf")},
         {"dtype": "float32", "high": float("nan")},
         {"dtype": "float32", "low": 255.0},
@@ -337,3 +339,82 @@ def test_decode_all_of_arrays():
     dataset, pixels = decode_all(from_arrays(noise(3, 6, 7)), make())
     assert len(dataset) == 3
     np.testing.assert_array_equal(pixels[:, 1:7, :7, 0], noise(3, 6, 7))
+
+
+# Values of cameras with 10, 12 or 14 bits, and arrays of few levels
+
+
+@pytest.mark.parametrize("high", [1023, 3900, 16383])
+def test_the_range_of_16_bit_files_is_that_of_the_training_images(tmp_path, high):
+    ramp = np.linspace(100, high, 64).astype(np.uint16).reshape(8, 8)
+    write_png(tmp_path / "a.png", ramp)
+    write_png(tmp_path / "b.png", ramp[::-1])
+    learned = ImagePreprocessing.fit(load_dataset(tmp_path))
+    assert (learned.dtype, learned.low, learned.high) == ("uint16", 100.0, float(high))
+    assert ImagePreprocessing.from_dict(json.loads(json.dumps(learned.to_dict()))) == learned
+    assert learned.describe() == f"8x8 gray, values 100 to {high}"
+    x = learned.normalize(learned.prepare(ramp[..., None]))
+    assert (x.min(), x.max()) == pytest.approx((-1.0, 1.0), abs=1e-6)
+    generated = learned.denormalize(np.array([-3.0, -1.0, 1.0, 3.0], np.float32))
+    assert generated.tolist() == [100, 100, high, high]  # never outside of the training values
+    assert learned.to_uint8(ramp).min() == 0
+    assert learned.to_uint8(ramp).max() == 255
+    assert learned.to_picture(ramp[..., None]).max() == 255
+
+
+def test_8_bits_are_stretched_to_the_depth_of_the_camera(tmp_path):
+    learned = ImagePreprocessing(8, 1, "uint16", 12.0, 3900.0)
+    white, black = (np.full((8, 8, 1), value, np.uint8) for value in (255, 0))
+    assert (learned.prepare(white).max(), learned.prepare(black).max()) == (4095, 0)
+    full = ImagePreprocessing(8, 1, "uint16", 3.0, 65000.0)
+    assert full.prepare(white).max() == 65535
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "uint16", "int8"])
+@pytest.mark.parametrize("high", [1, 16])
+def test_the_range_of_arrays_with_few_levels_is_theirs(dtype, high):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, high + 1, (6, 8, 8)).astype(dtype)
+    learned = ImagePreprocessing.fit(from_arrays(x))
+    assert (learned.low, learned.high) == (0.0, float(high))
+    prepared = learned.prepare_all(from_arrays(x).images)
+    assert set(np.unique(learned.normalize(prepared)[[0]])) <= set(
+        np.float32(np.arange(high + 1) * (2 / high) - 1)
+    )
+    assert learned.to_uint8(prepared).max() == 255
+
+
+def test_8_bits_keep_their_full_range(tmp_path):
+    dark = np.full((8, 8), 40, np.uint8)
+    write_png(tmp_path / "dark.png", dark)
+    for dataset in (load_dataset(tmp_path), from_arrays(np.full((2, 8, 8), 200, np.int64))):
+        learned = ImagePreprocessing.fit(dataset)
+        assert (learned.low, learned.high, learned.has_full_range) == (0.0, 255.0, True)
+        assert learned.describe() == "8x8 gray"
+        assert learned.values_of(dark[..., None]) is None
+
+
+def test_a_16_bit_image_of_one_value_has_the_full_range():
+    learned = ImagePreprocessing.fit(from_arrays(np.full((2, 8, 8), 900, np.uint16)))
+    assert (learned.low, learned.high) == (0.0, 65535.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "differs"),
+    [
+        ((0.0, 255.0), True),
+        ((-128.0, 1.0), True),
+        ((0.2, 0.21), True),
+        ((0.0, 1.0), False),
+        ((-0.5, 1.8), False),
+        ((0.4, 0.4), False),
+        (None, False),
+    ],
+)
+def test_images_of_another_range_are_named_with_both_ranges(values, differs):
+    learned = ImagePreprocessing(8, 1, "float32", 0.0, 1.0)
+    text = learned.describe_other_range(values)
+    assert (text is not None) == differs
+    if text is not None:
+        assert f"from {values[0]:g} to {values[1]:g}" in text
+        assert "from 0 to 1" in text
