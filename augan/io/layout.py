@@ -14,6 +14,7 @@ RUN_SUMMARY_FILE: Final = "summary.json"
 METRICS_LOG_FILE: Final = "metrics.jsonl"
 SKIPPED_FILE: Final = "skipped.csv"
 SAMPLES_FOLDER: Final = "samples"
+TRANSLATION_PREVIEW_FILE: Final = "translation.png"  # old, translated and new images
 CHECKPOINTS_FOLDER: Final = "checkpoints"
 TENSORBOARD_FOLDER: Final = "tensorboard"
 

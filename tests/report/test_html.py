@@ -1,5 +1,6 @@
 """Tests of the report pages: self-contained, safe with any name, without browser errors."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -12,7 +13,15 @@ import pytest
 
 from augan import AugmentRequest, DetectionRequest, augment_folder, detect_folder
 from augan.augment.api import AugmentationResult
-from augan.bundle import Bundle, load_bundle
+from augan.bundle import (
+    Bundle,
+    ClassTranslation,
+    DatasetInfo,
+    TranslationMetrics,
+    TranslationSection,
+    load_bundle,
+    save_bundle,
+)
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
@@ -25,6 +34,7 @@ from augan.report.html.detection import write_detection_page
 from augan.report.html.detection_evaluation import write_detection_evaluation_page
 from augan.report.html.training import write_training_page
 from augan.report.text import format_training
+from augan.translate.preview import translation_preview
 from augan.workflow.train import train
 from tests._browser import loaded, needs_browser
 
@@ -199,6 +209,42 @@ def test_training_page_without_a_log_has_no_losses(bundle: Bundle, tmp_path: Pat
     page = Page(write_training_page(load_bundle(path)).read_text("utf-8"))
     assert "Trained on 600 images" in page.text
     assert "Losses" not in page.text
+
+
+def test_training_page_of_a_translation_contains_preview_and_metrics(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (8, 8, 8, 1), np.uint8)
+    labels = np.array([0, 0, 1, 1, 1, 0, -1, 1])
+    preview = translation_preview((images, labels), 255 - images, (images[:3], labels[:3]), 2)
+    write_png(tmp_path / "translation.png", preview)
+    log = [
+        {"stage": "translation", "step": step, "translator_loss": 1.0, "cycle_loss": 0.5}
+        for step in (20, 40)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, log)))
+    metrics = TranslationMetrics(
+        30,
+        20,
+        two_sample=0.125,
+        two_sample_untranslated=2.5,
+        two_sample_floor=0.0625,
+        diversity=0.75,
+        classes=(ClassTranslation(SPECIAL_NAME, 0.25, 0.5, diversity=0.5, label_flips=0.125),),
+    )
+    section = TranslationSection(DatasetInfo("new-line", 50), bundle.preprocessing, metrics=metrics)
+    changed = replace(bundle, detector=None, translation=section)
+    save_bundle(changed, tmp_path / "bundle.augan")
+    page = write_training_page(changed).read_text("utf-8")
+    text = Page(page).text
+    assert "to the look of 50" in text
+    assert "translates images" in text
+    assert "new-line" in text
+    for value in ("0.125", "2.500", "0.062", "12.5%", "50.0%", SPECIAL_NAME):
+        assert value in text
+    assert len([image for image in Page(page).every("img") if image["alt"]]) >= 1
+    assert "loss of the cycle" in text
 
 
 def test_augmentation_page_contains_the_acceptance(

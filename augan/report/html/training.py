@@ -23,11 +23,23 @@ from augan.report.html.base import (
     write_page,
 )
 from augan.report.html.charts import Curve, line_chart
+from augan.report.html.translation import translation_sections
 from augan.report.text import guarantee_sentence
 from augan.training.stages.base import STAGES
 
 MAX_METRICS_ROWS = 10
-_LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
+# Stage -> name of the loss in the log -> name and color of its curve.
+_LOSSES = {
+    "gan": {
+        "d_loss": ("loss of the discriminator", "flagged"),
+        "g_loss": ("loss of the generator", "new"),
+    },
+    "translation": {
+        "discriminator_loss": ("loss of the discriminator", "flagged"),
+        "translator_loss": ("loss of the translator", "new"),
+        "cycle_loss": ("loss of the cycle", "old"),
+    },
+}
 
 
 def write_training_page(bundle: Bundle) -> Path:
@@ -44,6 +56,7 @@ def write_training_page(bundle: Bundle) -> Path:
     log = list(_entries(run / METRICS_LOG_FILE))
     parts = [
         _header(bundle, run),
+        *(translation_sections(bundle, run) if bundle.translation is not None else ()),
         _samples(run),
         _losses(log),
         _fidelity(bundle),
@@ -79,6 +92,9 @@ def _sample_type(bundle: Bundle) -> str:
 def _title(bundle: Bundle) -> str:
     """Return the title of the page, with the number of training samples and classes."""
     data, samples = bundle.data, plural(_sample_type(bundle))
+    if bundle.translation is not None:
+        new = bundle.translation.data
+        return f"Translation of {data.num_samples:,} images to the look of {new.num_samples:,}"
     num_classes = len(data.class_names)
     classes = f" of {num_classes} classes" if num_classes > 1 else ""
     return f"Trained on {data.num_samples:,} {samples}{classes}"
@@ -90,20 +106,39 @@ def _header(bundle: Bundle, run: Path) -> str:
     classifier = bundle.metrics.classifier
     figures = [
         (plural(_sample_type(bundle)), f"{data.num_samples:,}", ""),
-        ("GAN steps", f"{trainings[0].steps['gan']:,}", ""),
+        *_step_figures(trainings[0]),
         ("minutes", f"{sum(_seconds(run).values()) / 60:.1f}", ""),
     ]
     if len(trainings) > 1:
         figures.append(("folds", str(len(trainings)), ""))
     if classifier is not None:
         figures.append(("classifier accuracy, held-out", f"{classifier.accuracy:.1%}", ""))
-    lede = (
-        guarantee_sentence(bundle)
-        or f"The bundle generates {plural(_sample_type(bundle))}. It has no detector."
-    )
+    lede = guarantee_sentence(bundle) or _without_detector(bundle)
     command = f"augan train &middot; {escape(data.name)}"
     warnings = bundle.metrics.warnings
     return page_header(command, _title(bundle), lede, figures, warnings)
+
+
+def _step_figures(training: TrainingMetrics) -> list[tuple[str, str, str]]:
+    """Return the key figure with the number of steps of the adversarial stage."""
+    names = {"gan": "GAN steps", "translation": "translation steps"}
+    return [
+        (names[stage], f"{count:,}", "")
+        for stage, count in training.steps.items()
+        if stage in names
+    ]
+
+
+def _without_detector(bundle: Bundle) -> str:
+    """Return the sentence on the use of a bundle without a detector."""
+    if bundle.translation is None:
+        return f"The bundle generates {plural(_sample_type(bundle))}. It has no detector."
+    common = len(bundle.translation.common_classes)
+    classes = f"{common} classes that both cameras have" if common else "images without classes"
+    return (
+        f"The bundle translates images of {bundle.data.name} to the look of "
+        f"{bundle.translation.data.name}. It was trained on {classes}."
+    )
 
 
 def _seconds(run: Path) -> dict[str, float]:
@@ -136,10 +171,12 @@ def _samples(run: Path) -> str:
 
 
 def _losses(log: list[dict[str, Any]]) -> str:
-    """Return the section with the losses of the GAN (of the first fold), as HTML."""
-    stage = next((entry["stage"] for entry in log if str(entry["stage"]).endswith("gan")), None)
+    """Return the section with the losses of the adversarial stage (of the first fold), as HTML."""
+    entries = [(entry, str(entry["stage"]).split()[-1]) for entry in log]
+    stage = next((entry["stage"] for entry, name in entries if name in _LOSSES), None)
+    losses = _LOSSES[str(stage).split()[-1]] if stage else {}
     curves = []
-    for key, (network, kind) in _LOSSES.items():
+    for key, (name, kind) in losses.items():
         points = [
             (entry["step"], entry[key])
             for entry in log
@@ -147,15 +184,16 @@ def _losses(log: list[dict[str, Any]]) -> str:
         ]
         if points:
             steps, values = np.array(points, float).T
-            curves.append(Curve(f"loss of the {network}", kind, steps, values))
+            curves.append(Curve(name, kind, steps, values))
     if not curves:
         return ""
-    fold = "" if stage == "gan" else f" This is {escape(str(stage)).removesuffix(' gan')}."
+    fold, _, name = str(stage).rpartition(" ")
     about = (
-        "Generator and discriminator train against each other: neither loss has to fall, but "
-        f"neither should grow without limit. Extreme values are clipped.{fold}"
+        f"{'Translator' if name == 'translation' else 'Generator'} and discriminator train against "
+        "each other: neither loss has to fall, but neither should grow without limit. Extreme "
+        f"values are clipped.{f' This is {escape(fold)}.' if fold else ''}"
     )
-    return section("Losses", about, line_chart("loss, by GAN step", curves))
+    return section("Losses", about, line_chart(f"loss, by step of the {name} stage", curves))
 
 
 def _fidelity(bundle: Bundle) -> str:
