@@ -1,19 +1,14 @@
 """Manifest of the samples in a result folder, and the log to resume an interrupted call from."""
 
-import csv
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.io.atomic import atomic_write
-from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 from augan.io.hashing import sha256_file
-from augan.io.layout import MANIFEST_FILE, REPORT_FILE, RESUME_LOG_FILE, SUMMARY_FILE
+from augan.io.manifest import JobLog, unmanaged_except_listed, write_rows
 
 COLUMNS = (
     "file",
@@ -125,50 +120,17 @@ def write_manifest(folder: Path, rows: Sequence[ManifestRow], header: ManifestHe
     files = dict.fromkeys(row.file for row in rows)
     digests = {f: sha256_file(folder / f) for f in files}
     shared = asdict(header)
-    path = folder / MANIFEST_FILE
-    with open(path, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            cells = {**shared, **vars(row), "sha256": digests[row.file]}
-            cells["class"] = cells.pop("class_name")
-            cells["sources"] = json.dumps(row.sources, ensure_ascii=False) if row.sources else ""
-            writer.writerow(
-                {k: escape_formula(v) if isinstance(v, str) else v for k, v in cells.items()}
-            )
+
+    def cells(row: ManifestRow) -> dict[str, Any]:
+        values = {**shared, **vars(row), "sha256": digests[row.file]}
+        values["class"] = values.pop("class_name")
+        values["sources"] = json.dumps(row.sources, ensure_ascii=False) if row.sources else ""
+        return values
+
+    write_rows(folder, COLUMNS, map(cells, rows))
 
 
-def unmanaged_files(folder: Path) -> list[str]:
-    """Return the files below a result folder that augan did not write, as sorted relative paths.
-
-    Unmanaged files may be real images that a user put next to synthetic images, so replacing the
-    folder must not delete them. Without a manifest of augan, every file except `.DS_Store` is
-    unmanaged.
-    """
-    listed = _listed_files(folder / MANIFEST_FILE)
-    managed = set() if listed is None else {MANIFEST_FILE, SUMMARY_FILE, REPORT_FILE, *listed}
-    present = (
-        os.path.relpath(os.path.join(parent, name), folder)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if name != ".DS_Store"
-    )
-    return sorted(name for name in present if name not in managed)
-
-
-def _listed_files(manifest: Path) -> set[str] | None:
-    """Return the files that a manifest lists, relative to its folder.
-
-    None: the manifest does not exist, cannot be read, or has columns that augan does not write.
-    """
-    try:
-        with open(manifest, newline="", encoding="utf-8", errors=UNDECODABLE) as stream:
-            rows = csv.DictReader(stream)
-            if tuple(rows.fieldnames or ()) != COLUMNS:
-                return None
-            return {unescape_formula(row["file"] or "") for row in rows}
-    except (OSError, csv.Error):
-        return None
+unmanaged_files = unmanaged_except_listed(COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -224,18 +186,10 @@ class ResumeLog:
     """
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
-        self.path = folder / RESUME_LOG_FILE
-        header, *entries = _read_json_lines(self.path) or [None]
-        if header != job:
-            for path in folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            header, entries = job, []
-        records = list(_valid_records(entries))
+        self._log = JobLog(folder, job)
+        records = list(_valid_records(self._log.entries))
         self._records = {(r.class_index, r.chunk_index): r for r in records}
-        # Rewritten, because a killed process may have left an incomplete last line.
-        lines = [header, *(record.to_dict() for record in self._records.values())]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        atomic_write(self.path, text.encode("utf-8"))
+        self._log.rewrite([record.to_dict() for record in self._records.values()])
 
     def find(self, class_index: int, chunk_index: int) -> ChunkRecord | None:
         """Return the log entry of a chunk, or None if the chunk has not been written."""
@@ -243,30 +197,11 @@ class ResumeLog:
 
     def add(self, record: ChunkRecord) -> None:
         """Append the log entry of a chunk whose files have been written."""
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record.to_dict()) + "\n")
+        self._log.append(record.to_dict())
 
     def close(self) -> None:
         """Delete the log file, because the folder of samples is complete."""
-        self.path.unlink()
-
-
-def _read_json_lines(path: Path) -> list[Any]:
-    """Return the JSON value of each line of a file, up to the first line that is not JSON.
-
-    A file that does not exist or is not UTF-8 gives an empty list.
-    """
-    values: list[Any] = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return values
-    for line in text.splitlines():
-        try:
-            values.append(json.loads(line))
-        except (ValueError, RecursionError):
-            break
-    return values
+        self._log.close()
 
 
 def _valid_records(entries: list[Any]) -> Iterator[ChunkRecord]:

@@ -203,7 +203,7 @@ class _ImageWriter:
         self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
         value_range = (preprocessing.low, preprocessing.high)
         self._transform = get_seeded_transform(
-            transform, seed, None if self._becomes_uint8 else value_range
+            transform, seed, None if preprocessing.becomes_uint8 else value_range
         )
         self._grid = PreviewGrid()
 
@@ -212,17 +212,11 @@ class _ImageWriter:
 
         float32 images and 16-bit color images become uint8, because PNG has no such pixels.
         """
-        if self._becomes_uint8:
+        if self.preprocessing.becomes_uint8:
             images = self.preprocessing.to_uint8(images)
         images = self._transform(images, classes, indices)
         self._grid.add(images, classes)
         return images
-
-    @property
-    def _becomes_uint8(self) -> bool:
-        """Whether prepared images are of a type that PNG files do not have."""
-        dtype = self.preprocessing.prepared_dtype
-        return dtype == "float32" or (dtype == "uint16" and self.preprocessing.channels == 3)
 
     def preview(self) -> PreviewImages:
         """Return the first images as uint8; at least one image must have been added."""
@@ -230,7 +224,7 @@ class _ImageWriter:
         indices = self._grid.classes() if self.class_names else ()
         classes = tuple(self.class_names[index] for index in indices)
         return PreviewImages(
-            rows if self._becomes_uint8 else self.preprocessing.to_uint8(rows), classes
+            rows if self.preprocessing.becomes_uint8 else self.preprocessing.to_uint8(rows), classes
         )
 
 

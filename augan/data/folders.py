@@ -53,6 +53,26 @@ def find_images(folder: str | Path) -> list[str]:
     return sorted(names)
 
 
+def list_images(images: Path) -> tuple[Path, list[str]]:
+    """Return a folder and the relative names of its images; of a file, its parent and name.
+
+    Raises
+    ------
+    DataError
+        There is no such folder or file, or the folder contains no image.
+    """
+    if images.is_file():
+        return images.parent, [images.name]
+    if not images.is_dir():
+        raise DataError(
+            f"there is no folder or image {images}; give a folder of images, or one image"
+        )
+    names = find_images(images)
+    if not names:
+        raise DataError(f"there is no image below {images}; expected PNG, JPEG, BMP, TIFF or WebP")
+    return images, names
+
+
 def _raise_unsearchable(error: OSError) -> None:
     """Raise DataError for a folder that cannot be listed; a handler for `os.walk`."""
     # By default os.walk skips such folders, and augan would train on the accessible images only.

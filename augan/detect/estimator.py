@@ -19,13 +19,13 @@ from augan.data.dataset import Dataset, from_arrays, plural
 from augan.data.modalities.base import PreparedSamples
 from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.splits import evenly_spaced, split_dataset
+from augan.data.user_images import as_pixel_type
 from augan.data.validation import check_image_array, check_seed, ndim_of
 from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.detector import Detector, detector_section
 from augan.detect.fitting import fit_detector, trimmed_size
 from augan.detect.methods.registry import get_method
 from augan.detect.predictor import Predictor
-from augan.detect.user_samples import as_pixel_type
 from augan.exceptions import ConfigError, DataError
 from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.folders import find_images
+from augan.data.folders import list_images
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file, read_table
@@ -239,7 +239,7 @@ class ImageFolderSource:
         self.preprocessing, self.ignore_mask = preprocessing, ignore_mask
         self.expected_shape = expected_shape
         if names is None:
-            self.root, self.names = _list_images(images)
+            self.root, self.names = list_images(images)
         else:
             self.root = images.parent if images.is_file() else images
             self.names = list(names)
@@ -387,21 +387,3 @@ def get_expected_shape(bundle: Bundle, preprocessing: Preprocessing) -> Shape | 
     """
     calibrated_on = None if bundle.detector is None else bundle.detector.calibrated_on
     return preprocessing.original_shape if calibrated_on is None else calibrated_on.image_shape
-
-
-def _list_images(images: Path) -> tuple[Path, list[str]]:
-    """Return a folder and the relative names of its images; of a file, its parent and name.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder or file, or the folder contains no image.
-    """
-    if images.is_file():
-        return images.parent, [images.name]
-    if not images.is_dir():
-        raise DataError(f"there is no folder or image {images}; name the images to score")
-    names = find_images(images)
-    if not names:
-        raise DataError(f"there is no image below {images}; expected PNG, JPEG, BMP, TIFF or WebP")
-    return images, names

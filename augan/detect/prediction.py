@@ -9,9 +9,9 @@ from PIL import Image
 
 from augan.data.dataset import plural
 from augan.data.modalities.images import ImagePreprocessing
+from augan.data.user_images import UserImage
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee
-from augan.detect.user_samples import UserImage
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import render_overlay, thumbnail
 from augan.exceptions import DataError

@@ -17,6 +17,7 @@ from augan.data.dataset import SampleType
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.user_images import UserImage, iterate_images
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import check_rates, choose_decision_rule, decide
 from augan.detect.conformal.guarantee import guarantee_void_reason
@@ -32,7 +33,7 @@ from augan.detect.inputs import (
     prepare_rows,
 )
 from augan.detect.prediction import MAX_SHOWN, Prediction
-from augan.detect.user_samples import UserImage, iterate_images, iterate_rows
+from augan.detect.user_rows import iterate_rows
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.exceptions import ConfigError, DataError
 

@@ -20,7 +20,7 @@ MIN_EXACT = int(MIN_FILLED * BATCH_SIZE)  # rows of a call that always run in ba
 class BatchInference:
     """Compiled function of arrays of any length; runs in batches of fixed sizes.
 
-    By default every batch has `BATCH_SIZE` rows, the last one padded, so that the result of a row
+    By default every batch has `batch_size` rows, the last one padded, so that the result of a row
     is the same to the last bit whatever rows come with it, and in every order and number. With
     `small_batches`, fewer than 48 rows run in batches of 8 or 1, in a fraction of the time of 64
     rows. Results are equal to the last bit among batches of one size; between two sizes they differ
@@ -34,10 +34,17 @@ class BatchInference:
         size of a batch.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
+    batch_size : int
+        Rows of a batch; default: `BATCH_SIZE`. Fewer where 64 rows take too much memory.
     """
 
-    def __init__(self, function: Callable[..., Any], *shapes: tuple[int, ...]) -> None:
-        self._function, self._shapes = function, shapes
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *shapes: tuple[int, ...],
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        self._function, self._shapes, self._batch_size = function, shapes, batch_size
         self._compiled: dict[int, Any] = {}
 
     @classmethod
@@ -69,12 +76,12 @@ class BatchInference:
         Yields
         ------
         tuple of ndarray
-            One array per output, with at most `BATCH_SIZE` rows.
+            One array per output, with at most `batch_size` rows.
         """
         start, total = 0, len(inputs[0])
         is_small = small_batches and total < MIN_EXACT
         while start < total:
-            size = _small_batch_size(total - start) if is_small else BATCH_SIZE
+            size = _small_batch_size(total - start) if is_small else self._batch_size
             batch = [np.asarray(x[start : start + size], np.float32) for x in inputs]
             start, count = start + size, len(batch[0])
             if count < size:

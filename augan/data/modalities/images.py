@@ -234,6 +234,13 @@ class ImagePreprocessing(Preprocessing):
         return _INTEGER_RANGE.get(self.dtype) == (self.low, self.high)
 
     @property
+    def becomes_uint8(self) -> bool:
+        """Whether prepared images become uint8 in PNG files, which do not have their type."""
+        return self.prepared_dtype == "float32" or (
+            self.prepared_dtype == "uint16" and self.channels == 3
+        )
+
+    @property
     def side(self) -> int:
         """Side of the square images of the networks in pixels."""
         return self.sample_shape[0]
@@ -261,7 +268,7 @@ class ImagePreprocessing(Preprocessing):
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         height, width = letterbox_shape(image.shape[0], image.shape[1], self.size)
-        pixels = resize(self._convert(image), height, width)
+        pixels = resize(self.convert(image), height, width)
         if height == width == self.size:  # np.pad without padding would take as long as decoding
             return pixels
         return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
@@ -297,7 +304,7 @@ class ImagePreprocessing(Preprocessing):
             height, width = samples.shape[1:3]
             if letterbox_shape(height, width, self.size) == (height, width):
                 padding = ((0, 0), *letterbox_padding(height, width, self.size), (0, 0))
-                return np.pad(self._convert(samples), padding, mode="edge")
+                return np.pad(self.convert(samples), padding, mode="edge")
         prepared = np.empty((len(samples), self.size, self.size, self.channels), self.dtype)
         for row, image in enumerate(samples):
             try:
@@ -481,7 +488,7 @@ class ImagePreprocessing(Preprocessing):
                 "range and type, or train on images like these"
             )
 
-    def _convert(self, pixels: np.ndarray) -> np.ndarray:
+    def convert(self, pixels: np.ndarray) -> np.ndarray:
         """Convert type and channels of pixels `[..., C]`; DataError if information is lost."""
         is_float = np.issubdtype(pixels.dtype, np.floating)
         if not is_float and pixels.dtype not in (np.uint8, np.uint16):

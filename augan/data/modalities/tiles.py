@@ -153,7 +153,7 @@ class TiledPreprocessing(ImagePreprocessing):
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
-        return resize(self._convert(image), *_scaled_shape(*image.shape[:2]))
+        return resize(self.convert(image), *_scaled_shape(*image.shape[:2]))
 
     def prepare_sample(self, image: np.ndarray) -> np.ndarray:
         """Prepare one image `[H, W, C]` at its working scale: relative brightness, uint8.

@@ -1,38 +1,30 @@
-"""Samples of the user in memory: the kinds of images and rows that a predictor takes.
+"""Images of the user in memory: the kinds of images that a predictor or a translator takes.
 
-Types are checked before anything is decoded or scored. A list is checked as a whole, an iterator
-item by item.
+Types are checked before anything is decoded. A list is checked as a whole, an iterator item by
+item.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from augan.data.folders import find_images
-from augan.data.modalities.tables import as_frame, is_frame, is_table_file, read_table
-from augan.data.modalities.tabular import TabularPreprocessing, list_names
+from augan.data.modalities.tables import is_frame, is_table_file
 from augan.data.validation import check_images
 from augan.exceptions import DataError
 from augan.io.images import convert_pil_image, decode_image, read_image
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EXPECTED_IMAGES = (
     "a path, the bytes of an image file, a PIL image or an array [H, W] or [H, W, C] was expected, "
     "or an array [N, H, W, C], a list or an iterator of these"
 )
-EXPECTED_ROWS = (
-    "a DataFrame, an array [N, F] or the path of a table was expected, or one row as a Series, a "
-    "dict or an array [F], or a list or an iterator of these"
-)
 _CHANNELS = (1, 3, 4)  # gray, color, color with transparency
-_Bytes = bytes | bytearray | memoryview
+ImageBytes = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +57,19 @@ class UserImage:
         """
         if isinstance(self.value, Path):
             return read_image(self.value)
-        if isinstance(self.value, _Bytes):
+        if isinstance(self.value, ImageBytes):
             return decode_image(bytes(self.value), f"image {self.name}")
         if isinstance(self.value, Image.Image):
             return convert_pil_image(self.value, f"image {self.name}")
-        return as_images(self.value[None], self.pixel_type)[0]
+        image: np.ndarray = as_images(self.value[None], self.pixel_type)[0]
+        return image
 
     @property
     def num_bytes(self) -> int:
         """Size of the image in memory; 0 for a path."""
         if isinstance(self.value, np.ndarray):
             return self.value.nbytes
-        if isinstance(self.value, _Bytes):
+        if isinstance(self.value, ImageBytes):
             return len(self.value)
         if isinstance(self.value, Image.Image):
             return self.value.width * self.value.height * len(self.value.getbands())
@@ -187,17 +180,17 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
         return (UserImage(name, root / name, pixel_type) for name in names)
     if _is_single(images):
         return iter([_as_image(images, 0, pixel_type)])
-    if _is_array(images):
-        array = _as_array(images)
+    if is_array(images):
+        array = as_array(images)
         if array.dtype != object and not (array.dtype.kind == "U" and array.ndim == 1):
             return _iterate_array(array, pixel_type, is_color)
         images = array.tolist() if array.dtype.kind == "U" else list(array)
     if is_frame(images) or isinstance(images, Mapping | set | frozenset):
         raise DataError(
-            f"got {_describe(images)}, but the model is one of images: {EXPECTED_IMAGES}"
+            f"got {describe_value(images)}, but the model is one of images: {EXPECTED_IMAGES}"
         )
     if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
-        raise DataError(f"got {_describe(images)} in place of images: {EXPECTED_IMAGES}")
+        raise DataError(f"got {describe_value(images)} in place of images: {EXPECTED_IMAGES}")
     if isinstance(images, list | tuple):
         if not images:
             raise DataError("the list of images is empty; give at least one image")
@@ -206,14 +199,14 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
     return (_as_image(image, number, pixel_type) for number, image in enumerate(images))
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
     """Whether a value is an array of NumPy, or of a library that converts to NumPy."""
-    if isinstance(value, str | _Bytes | Image.Image | list | tuple) or is_frame(value):
+    if isinstance(value, str | ImageBytes | Image.Image | list | tuple) or is_frame(value):
         return False
     return isinstance(value, np.ndarray) or hasattr(value, "__array__")
 
 
-def _as_array(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """Return an array of any library as one of NumPy; DataError if it cannot be converted."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(
@@ -223,13 +216,14 @@ def _as_array(value: Any) -> np.ndarray:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # such as PyTorch's of another device
         raise DataError(
-            f"{_describe(value)} cannot be converted to NumPy ({error}); give numpy.asarray(...)"
+            f"{describe_value(value)} cannot be converted to NumPy ({error}); give "
+            "numpy.asarray(...)"
         ) from error
 
 
 def _is_single(value: Any) -> bool:
     """Whether a value is one image that is no array: a path, bytes, open file or PIL image."""
-    return isinstance(value, str | os.PathLike | _Bytes | Image.Image) or hasattr(value, "read")
+    return isinstance(value, str | os.PathLike | ImageBytes | Image.Image) or hasattr(value, "read")
 
 
 def _as_image(value: Any, number: int, pixel_type: str) -> UserImage:
@@ -239,21 +233,21 @@ def _as_image(value: Any, number: int, pixel_type: str) -> UserImage:
         _check_path(os.fsdecode(value))
         if is_table_file(path):
             raise DataError(
-                f"{path} is a table, but the model was trained on images; give images, or load the "
-                "detector of a table"
+                f"{path} is a table, but the model was trained on images; give images, or load "
+                "a model of a table"
             )
         return UserImage(os.fsdecode(value), path, pixel_type)
     if hasattr(value, "read"):
         value = value.read()
-        if not isinstance(value, _Bytes):
+        if not isinstance(value, ImageBytes):
             raise DataError(f'image {number} is a file of text; open it in the mode "rb"')
-    if isinstance(value, _Bytes | Image.Image):
+    if isinstance(value, ImageBytes | Image.Image):
         return UserImage(str(number), value, pixel_type)
-    if not _is_array(value):
+    if not is_array(value):
         is_nested = isinstance(value, list | tuple)
         hint = "; convert lists of pixels by numpy.asarray(x, numpy.uint8)" if is_nested else ""
-        raise DataError(f"image {number} is {_describe(value)}: {EXPECTED_IMAGES}{hint}")
-    array = _as_array(value)
+        raise DataError(f"image {number} is {describe_value(value)}: {EXPECTED_IMAGES}{hint}")
+    array = as_array(value)
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[-1] in _CHANNELS):
         raise DataError(
             f"image {number} is an array {list(array.shape)}, but one image is [H, W] or [H, W, C] "
@@ -317,7 +311,7 @@ def _iterate_array(array: np.ndarray, pixel_type: str, is_color: bool) -> Iterat
     return (UserImage(str(row), image, pixel_type) for row, image in enumerate(images))
 
 
-def _describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return the type of a value of the user with its article, for messages."""
     if value is None:
         return "None"
@@ -329,153 +323,3 @@ def _describe(value: Any) -> str:
         return "bytes"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
-def iterate_rows(
-    rows: Any, preprocessing: TabularPreprocessing, chunk_size: int
-) -> Iterator["pd.DataFrame"]:
-    """Return an iterator over the rows of the user, as tables of at most `chunk_size` rows.
-
-    The argument is checked by this call; the items of an iterator are checked when they are read.
-
-    Parameters
-    ----------
-    rows : path, DataFrame, Series, mapping, array, or an iterable of these
-        A Series, a mapping of column to value and an array `[F]` are one row. Arrays `[N, F]` have
-        the columns of the training table, in order.
-    preprocessing : TabularPreprocessing
-    chunk_size : int
-
-    Raises
-    ------
-    DataError
-        The type or shape of the argument, or of an item, is none of these, a column is missing, or
-        there is no row.
-    """
-    if isinstance(rows, str | os.PathLike):
-        path = Path(os.fsdecode(rows))
-        if not is_table_file(path):
-            raise DataError(
-                f"{path} is not a table, but the model was trained on one; give a .csv, .tsv or "
-                ".parquet file, or load the detector of images"
-            )
-        frame = read_table(path, preprocessing.text_columns)
-        return _slices(_checked(frame, preprocessing), chunk_size)
-    if is_frame(rows) or _is_row(rows) or _is_array(rows):
-        return _slices(_as_rows(rows, preprocessing), chunk_size)
-    if isinstance(rows, _Bytes | Image.Image | set | frozenset) or not isinstance(rows, Iterable):
-        raise DataError(
-            f"got {_describe(rows)}, but the model is one of rows of a table: {EXPECTED_ROWS}"
-        )
-    if isinstance(rows, list | tuple):
-        if not rows:
-            raise DataError("the list of rows is empty; give at least one row")
-        if all(np.isscalar(value) for value in rows):  # one row as a plain list
-            return _slices(_as_rows(np.asarray(rows), preprocessing), chunk_size)
-        rows = iter([_as_rows(row, preprocessing) for row in rows])
-    return _joined((_as_rows(row, preprocessing) for row in rows), chunk_size)
-
-
-def _is_row(value: Any) -> bool:
-    """Whether a value is one row with named columns: a Series of pandas, or a mapping."""
-    return isinstance(value, Mapping) or (
-        type(value).__name__ == "Series" and hasattr(value, "iloc")
-    )
-
-
-def _as_rows(value: Any, preprocessing: TabularPreprocessing) -> "pd.DataFrame":
-    """Return one or several rows of the user as a table with the columns of the training table.
-
-    The index is that of a DataFrame, the name of a Series, and None for rows without a label.
-
-    Raises
-    ------
-    DataError
-        The value is no row or table, or lacks a column.
-    """
-    import pandas as pd
-
-    if is_frame(value):
-        if not len(value):
-            raise DataError("the table has no rows; give at least one")
-        frame = as_frame(value)
-        missing = {column.name for column in preprocessing.columns} - set(frame.columns)
-        in_index = [str(name) for name in value.index.names if str(name) in missing]
-        if in_index:
-            raise DataError(
-                f"the table has {list_names(in_index)} in its index, not as a column; use "
-                "reset_index()"
-            )
-        return _checked(frame.set_index(value.index), preprocessing)
-    if _is_row(value):
-        _check_row(value, preprocessing)
-        frame = as_frame(pd.DataFrame([dict(value)])).set_index(_no_labels(1))
-        if getattr(value, "name", None) is not None:
-            frame.index = pd.Index([value.name])
-        return _checked(frame, preprocessing)
-    is_list = isinstance(value, list | tuple) and all(np.isscalar(one) for one in value)
-    if not (is_list or _is_array(value)):
-        raise DataError(f"a row is {_describe(value)}: {EXPECTED_ROWS}")
-    array = _as_array(value)
-    names = [column.name for column in preprocessing.columns]
-    if array.ndim not in (1, 2) or array.shape[-1] != len(names):
-        raise DataError(
-            f"rows of an array must have the {len(names)} columns of the training table "
-            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}), but the array is "
-            f"{list(array.shape)}; give a DataFrame with named columns, or all columns in order"
-        )
-    frame = pd.DataFrame(np.atleast_2d(array), columns=names)
-    return _checked(as_frame(frame).set_index(_no_labels(len(frame))), preprocessing)
-
-
-def _check_row(value: Any, preprocessing: TabularPreprocessing) -> None:
-    """Raise DataError if a Series or mapping is a column or a table in place of one row."""
-    if isinstance(value, Mapping):
-        for name, cell in value.items():
-            if not np.isscalar(cell) and hasattr(cell, "__len__"):
-                raise DataError(
-                    f"a dict is one row, but {name!r} holds {_describe(cell)}; give "
-                    "pd.DataFrame(...) for several rows"
-                )
-        return
-    present = {str(name) for name in value.index}
-    columns = preprocessing.numbers + preprocessing.categories
-    missing = [column.name for column in columns if column.name not in present]
-    if missing:
-        raise DataError(
-            f"a Series is one row, but this one lacks {list_names(missing)}; give a DataFrame for "
-            "several rows"
-        )
-
-
-def _no_labels(count: int) -> "pd.Index":
-    """Return the index of rows without labels, which are named by their positions."""
-    import pandas as pd
-
-    return pd.Index([None] * count, dtype=object)
-
-
-def _checked(frame: "pd.DataFrame", preprocessing: TabularPreprocessing) -> "pd.DataFrame":
-    """Return a table; DataError if it lacks a column of the training table."""
-    preprocessing.prepare_rows(frame[:1])  # raises an error if a column is missing
-    return frame
-
-
-def _slices(frame: "pd.DataFrame", chunk_size: int) -> Iterator["pd.DataFrame"]:
-    """Return an iterator over a table in parts of at most `chunk_size` rows."""
-    starts = range(0, len(frame), chunk_size)
-    return (frame.iloc[start : start + chunk_size] for start in starts)
-
-
-def _joined(frames: Iterator["pd.DataFrame"], chunk_size: int) -> Iterator["pd.DataFrame"]:
-    """Join small tables to parts of about `chunk_size` rows, and cut large ones."""
-    import pandas as pd
-
-    waiting: list[pd.DataFrame] = []
-    for frame in frames:
-        waiting.append(frame)
-        if sum(map(len, waiting)) >= chunk_size:
-            yield from _slices(pd.concat(waiting), chunk_size)
-            waiting = []
-    if waiting:
-        yield from _slices(pd.concat(waiting), chunk_size)
