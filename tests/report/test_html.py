@@ -233,8 +233,14 @@ def test_training_page_of_a_translation_contains_preview_and_metrics(
         diversity=0.75,
         classes=(ClassTranslation(SPECIAL_NAME, 0.25, 0.5, diversity=0.5, label_flips=0.125),),
     )
-    section = TranslationSection(DatasetInfo("new-line", 50), bundle.preprocessing, metrics=metrics)
-    changed = replace(bundle, detector=None, translation=section)
+    section = TranslationSection(
+        DatasetInfo("new-line", 50),
+        bundle.preprocessing,
+        class_names=bundle.data.class_names,
+        metrics=metrics,
+    )
+    networks = {**bundle.networks, "translator": bundle.networks["generator"]}
+    changed = replace(bundle, detector=None, networks=networks, translation=section)
     save_bundle(changed, tmp_path / "bundle.augan")
     page = write_training_page(changed).read_text("utf-8")
     text = Page(page).text
