@@ -152,6 +152,13 @@ class TranslationSection(Section):
     # "one-sided": old -> new -> old; "two-sided": new -> old -> new as well (CycleGAN).
     cycle: Literal["one-sided", "two-sided", "none"] = "one-sided"
     cycle_weight: Annotated[float, Field(ge=0)] = 10.0  # of the L1 distance after a cycle
+    # Weight of the L1 distance of an image of the new camera and its translation, and the reverse.
+    identity_weight: Annotated[float, Field(ge=0)] = 0.0
+    # Weight of the cross-entropy of a classifier of the old camera after the translation back.
+    class_weight: Annotated[float, Field(ge=0)] = 0.0
+    contrastive_weight: Annotated[float, Field(ge=0)] = 0.0  # PatchNCE loss (Park et al. 2020)
+    # Earlier translations that the discriminators see again (Shrivastava et al. 2017); 0: none.
+    history: Annotated[int, Field(ge=0, le=10_000)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4  # of translators; falls as a cosine to 0
     discriminator_learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     betas: tuple[Beta, Beta] = (0.5, 0.99)  # Adam's, of all networks

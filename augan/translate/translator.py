@@ -1,6 +1,7 @@
 """Translator of images in memory, and its training on arrays."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -176,26 +177,31 @@ def train_translator(
             training__batch_size=TRANSLATION_BATCH_SIZE, training__dtype=native_dtype()
         )
     config = validate_config(config).replace(seed=seed)
-    cameras = []
-    for images, classes in ((old_images, old_classes), (new_images, new_classes)):
-        size = max(images.shape[1:3])
-        preprocessing = ImagePreprocessing.fit(from_arrays(images), size)
-        samples = preprocessing.prepare_all(images)
-        labels = None if classes is None else np.asarray(classes, np.int64)
-        cameras.append((samples, labels, preprocessing))
-    (old, old_labels, of_old), (new, new_labels, of_new) = cameras
-    if of_old.side != of_new.side:
+    new = _camera(new_images, new_classes, num_classes)
+    data = replace(_camera(old_images, old_classes, num_classes), new=new)
+    sides = [camera.samples.shape[1] for camera in (data, new)]
+    if sides[0] != sides[1]:
         raise ConfigError(
-            f"the images of both cameras must have one size, got {of_old.side} pixels (old) and "
-            f"{of_new.side} pixels (new); resize one of them"
+            f"the images of both cameras must have one size, got {sides[0]} pixels (old) and "
+            f"{sides[1]} pixels (new); resize one of them"
         )
-    data = TrainingData(
-        old,
-        old_labels,
-        num_classes,
-        of_old,
-        new=TrainingData(new, new_labels, num_classes, of_new),
-    )
     budget = TrainingBudget(config.training.steps or TRANSLATION_STEPS)
-    networks = train_stages(config, data, ["translation"], budget)
+    stages = ["classifier"] * bool(config.translation.class_weight and num_classes)
+    networks = train_stages(config, data, [*stages, "translation"], budget)
+    of_old, of_new = (camera.preprocessing.require_images() for camera in (data, new))
     return Translator.from_networks(networks.models, old=of_old, new=of_new)
+
+
+def _camera(images: np.ndarray, classes: np.ndarray | None, num_classes: int) -> TrainingData:
+    """Return the images of one camera as training data; all labeled images are trained on."""
+    preprocessing = ImagePreprocessing.fit(from_arrays(images), max(images.shape[1:3]))
+    samples = preprocessing.prepare_all(images)
+    labels = np.full(len(images), -1) if classes is None else np.asarray(classes, np.int64)
+    return TrainingData(
+        samples,
+        labels,
+        num_classes,
+        preprocessing,
+        train=np.flatnonzero(labels >= 0),
+        unlabeled=np.flatnonzero(labels < 0),
+    )

@@ -1,14 +1,20 @@
 """Tests of `augan.gan.translation`."""
 
+import functools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from augan.config import TranslationSection
-from augan.gan import tf
+from augan.exceptions import ConfigError
+from augan.gan import keras, tf
+from augan.gan.contrastive import PatchContrast
 from augan.gan.networks.build import build_network, network_spec
 from augan.gan.translation import (
     NOISE_BLOCKS,
     NOISE_CHANNELS,
+    ImageHistory,
     TranslationModel,
     TranslationNetworks,
     graph_noise,
@@ -36,10 +42,33 @@ def networks(old: int = 1, new: int = 3, **more) -> TranslationNetworks:
     )
 
 
-def model(settings: TranslationSection | None = None, **more) -> TranslationModel:
+def old_patch_discriminator(channels: int = 1) -> keras.Model:
+    return network("patch_discriminator", channels, num_classes=K)
+
+
+@functools.cache
+def classifier() -> keras.Model:
+    arguments = {"image_shape": [16, 16, 1], "num_classes": K, "width": 2, "seed": 3}
+    return build_network(network_spec("cnn", "classifier", **arguments))
+
+
+def model(**settings) -> TranslationModel:
+    section = TranslationSection(**settings)
+    more = {}
+    if section.cycle == "two-sided":
+        more["old_patch_discriminator"] = old_patch_discriminator()
     trained, kept = networks(**more), networks(**more)
-    settings = settings or TranslationSection()
-    return TranslationModel(trained, kept.translators, settings, steps=10, seed=1)
+    if section.cycle == "none":
+        trained, kept = (replace(some, back_translator=None) for some in (trained, kept))
+    return TranslationModel(
+        trained,
+        kept.translators,
+        section,
+        size=16,
+        steps=10,
+        seed=1,
+        classifier=classifier(),
+    )
 
 
 def batch(old: int = 1, new: int = 3) -> tuple[tf.Tensor, ...]:
@@ -70,31 +99,65 @@ def test_noise_is_constant_in_blocks_and_cut_at_the_edge(make):
     assert not np.array_equal(noise[..., 2], noise[..., 3])
 
 
-def test_a_step_trains_every_network_and_moves_the_averages():
-    one = model()
+VARIANTS = {
+    "one-sided": {},
+    "CycleGAN": {"cycle": "two-sided", "history": 4, "identity_weight": 5.0},
+    "CUT": {"cycle": "none", "contrastive_weight": 1.0},
+    "class": {"class_weight": 1.0, "identity_weight": 1.0, "contrastive_weight": 0.5},
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_a_step_trains_every_network_and_the_state_determines_the_next(settings):
+    one, other = model(**settings), model(**settings)
     before = [value.numpy() for value in one.state]
     losses = one.train_step(batch())
-    assert set(losses) == set(one.metric_names)
+    assert list(losses) == list(one.metric_names)
     assert all(np.isfinite(value) for value in losses.values())
-    owners = (*one.networks.translators, *one.networks.discriminators, *one.averages)
-    for owner in owners:
-        for variable in owner.trainable_variables:
-            old = next(b for v, b in zip(one.state, before, strict=True) if v is variable)
+    for variable, old in zip(one.state, before, strict=True):
+        if getattr(variable, "trainable", True) and variable.path.count("adam") == 0:
             assert not np.array_equal(old, variable.numpy()), variable.path
-
-
-def test_the_state_determines_the_next_step():
-    one, other = model(), model()
-    one.train_step(batch())
     for mine, theirs in zip(other.state, one.state, strict=True):
         mine.assign(theirs)
     expected, found = one.train_step(batch()), other.train_step(batch())
-    for name in expected:
-        assert float(expected[name]) == float(found[name])
+    assert {n: float(v) for n, v in expected.items()} == {n: float(v) for n, v in found.items()}
+    for mine, theirs in zip(other.state, one.state, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+def test_losses_that_lack_a_network_are_refused():
+    with pytest.raises(ConfigError, match=r"class_weight requires a translation back"):
+        model(cycle="none", class_weight=1.0)
+    section, averages = TranslationSection(class_weight=1.0), networks().translators
+    with pytest.raises(ConfigError, match=r"class_weight requires a classifier"):
+        TranslationModel(networks(), averages, section, size=16, steps=1, seed=0)
+
+
+def test_the_history_fills_and_then_returns_earlier_images_with_their_classes():
+    history = ImageHistory(4, (2, 2, 1), 3)
+    for step in range(40):
+        numbers = 10.0 * step + np.arange(6, dtype=np.float32)
+        images = tf.constant(np.broadcast_to(numbers[:, None, None, None], (6, 2, 2, 1)))
+        classes = tf.constant(np.stack([numbers, numbers, numbers], axis=1))
+        mixed, mixed_classes = history.exchange(images, classes, tf.constant(step), 5)
+        found = mixed.numpy()[:, 0, 0, 0]
+        np.testing.assert_array_equal(found, mixed_classes.numpy()[:, 0])
+        assert len(set(found)) == 6
+        is_earlier = ~np.isin(found, numbers)
+        assert is_earlier.sum() == (0 if step < 2 else 3)
+    assert (history.images.numpy() > 0).all()
+
+
+def test_the_contrast_is_smaller_for_equal_places():
+    rng = np.random.default_rng(0)
+    features = [tf.constant(rng.normal(size=(2, 8, 8, 5)).astype(np.float32))]
+    mirrored = [tf.reverse(features[0], [1])]
+    contrast, seed = PatchContrast([5], seed=0), tf.constant([1, 2])
+    assert contrast.loss(features, features, seed) + 1 < contrast.loss(mirrored, features, seed)
 
 
 def test_the_discriminator_sees_the_class_of_an_image():
-    discriminator = network("patch_discriminator", 3, num_classes=K)
+    discriminator = old_patch_discriminator(3)
     _, _, images, _ = batch()
     for variable in discriminator.trainable_variables:
         variable.assign(tf.random.stateless_normal(variable.shape, (0, 1)))

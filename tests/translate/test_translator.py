@@ -62,3 +62,30 @@ def test_a_direction_that_was_not_trained_is_refused():
     translator.translate(images())
     with pytest.raises(DataError, match=r"no direction 'new-to-old'.*translation\.cycle=one-sided"):
         translator.translate(images(), direction="new-to-old")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cycle": "two-sided", "identity_weight": 1.0, "history": 8},
+        {"cycle": "none", "contrastive_weight": 1.0},
+        {"class_weight": 0.1},
+    ],
+    ids=["CycleGAN", "CUT", "class"],
+)
+@pytest.mark.parametrize("channels", [(1, 3), (3, 1)], ids=["gray-to-color", "color-to-gray"])
+def test_other_losses_train(settings, channels):
+    config = CONFIG.replace(**{f"translation__{key}": value for key, value in settings.items()})
+    old, new = (images(count, seed=count) for count in channels)
+    translator = train_translator(old, CLASSES, new, CLASSES, K, config=config)
+    assert translator.translate(old).shape == new.shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_sizes_train(size, channels):
+    old, new = (images(count, size=size)[:9] for count in (1, channels))
+    translator = train_translator(old, CLASSES[:9], new, CLASSES[:9], K, config=CONFIG)
+    assert translator.translate(old).shape == new.shape
+    assert translator.translate(new, direction="new-to-old").shape == old.shape

@@ -1,6 +1,7 @@
 """Translation stage: learns to translate images of the old camera to the look of the new camera."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ MAX_UNLABELED_SHARE = 0.5  # of a batch, if there are images with a class that b
             "old_patch_discriminator",
         ),
         share=BudgetShare(steps=1.0, time=0.66),
+        uses=("classifier",),
         section="translation",
     )
 )
@@ -47,22 +49,7 @@ def train_translation(trainer: Trainer) -> None:
             "the stage translation requires images of a new camera, got those of one camera; "
             "set TrainingData.new, or use --translate-to NEW"
         )
-    old_shape, new_shape = (list(data.samples.shape[1:]) for data in (trainer.data, new))
-    arguments = {
-        "translator": {
-            "role": "translator",
-            "out_channels": new_shape[2],
-            "noise_channels": NOISE_CHANNELS,
-        },
-        "patch_discriminator": {"image_shape": new_shape},
-    }
-    if config.translation.cycle != "none":
-        arguments["back_translator"] = {
-            "role": "translator",
-            "image_shape": new_shape,
-            "out_channels": old_shape[2],
-            "noise_channels": 0,
-        }
+    arguments = _network_arguments(config.translation.cycle, trainer.data, new)
     kept = TranslationNetworks(
         **{name: trainer.build(name, **values) for name, values in arguments.items()}
     )
@@ -77,8 +64,10 @@ def train_translation(trainer: Trainer) -> None:
         trained,
         kept.translators,
         config.translation,
+        size=new.samples.shape[1],
         steps=trainer.budget.steps,
         seed=config.seed,
+        classifier=trainer.networks.models.get("classifier"),
     )
     batches = joint_batches(
         trainer.data,
@@ -89,6 +78,30 @@ def train_translation(trainer: Trainer) -> None:
     trainer.run_batches(model, batches)
     for network, other in zip(kept.discriminators, trained.discriminators):
         network.set_weights(other.get_weights())
+
+
+def _network_arguments(
+    cycle: str, old: TrainingData, new: TrainingData
+) -> dict[str, dict[str, Any]]:
+    """Return the arguments of `Trainer.build` of each network, by name."""
+    old_shape, new_shape = (list(data.samples.shape[1:]) for data in (old, new))
+    arguments: dict[str, dict[str, Any]] = {
+        "translator": {"out_channels": new_shape[2], "noise_channels": NOISE_CHANNELS},
+        "patch_discriminator": {"image_shape": new_shape},
+    }
+    if cycle != "none":
+        arguments["back_translator"] = {
+            "role": "translator",
+            "image_shape": new_shape,
+            "out_channels": old_shape[2],
+            "noise_channels": 0,
+        }
+    if cycle == "two-sided":
+        arguments["old_patch_discriminator"] = {
+            "role": "patch_discriminator",
+            "image_shape": old_shape,
+        }
+    return arguments
 
 
 def common_classes(old: TrainingData, new: TrainingData) -> np.ndarray:
