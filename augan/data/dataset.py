@@ -12,6 +12,7 @@ from augan.data.sequences import ImageFiles
 from augan.data.validation import check_groups, check_images, check_labels
 from augan.exceptions import ConfigError, DataError
 from augan.io.images import ImageHeader
+from augan.io.unicode_forms import find_name
 
 MAX_SKIPPED_FRACTION = 0.1  # of all files
 
@@ -371,7 +372,8 @@ def resolve_class(name: str, class_names: Sequence[str]) -> int:
     Parameters
     ----------
     name : str
-        Name of a class, or its position in `class_names` as text. A name takes precedence.
+        Name of a class, in any Unicode form, or its position in `class_names` as text. If a class
+        is named by a number, a number is always a name: 3 is not the fourth of the classes 1 2 5.
     class_names : sequence of str
         The classes of the bundle or dataset.
 
@@ -385,11 +387,22 @@ def resolve_class(name: str, class_names: Sequence[str]) -> int:
     DataError
         There is no such class; the message lists all classes and suggests the most similar name.
     """
-    if name in class_names:
-        return class_names.index(name)
-    if name.isdecimal() and int(name) < len(class_names):
+    found = find_name(name, class_names)
+    if found is not None:
+        return class_names.index(found)
+    has_numbers = any(_is_number(other) for other in class_names)
+    if name.isdecimal() and int(name) < len(class_names) and not has_numbers:
         return int(name)
     close = difflib.get_close_matches(name, class_names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     available = ", ".join(class_names) or "none"
     raise DataError(f"there is no class '{name}'; the classes are: {available}{hint}")
+
+
+def _is_number(name: str) -> bool:
+    """Whether the name of a class is a number, such as 10, -1 or 2.5."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True

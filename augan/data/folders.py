@@ -13,6 +13,7 @@ from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 from augan.io.layout import RESULT_MARKERS
+from augan.io.unicode_forms import compose, unify
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
 TRAIN_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing")
@@ -264,7 +265,8 @@ def _class_names(base: Path, names: list[str]) -> tuple[str, ...]:
     folders.
     """
     loose = [name for name in names if "/" not in name]
-    classes = sorted({name.split("/")[0] for name in names if "/" in name}, key=natural_key)
+    forms = unify(sorted({name.split("/")[0] for name in names if "/" in name}))
+    classes = sorted(set(forms.values()), key=natural_key)
     if loose and classes:
         raise DataError(
             f"{base} holds {len(loose)} loose images ({', '.join(loose[:3])}) next to the "
@@ -302,8 +304,8 @@ def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarra
     DataError
         A class has no image in `names`, because none of its files can be read.
     """
-    position = {name: index for index, name in enumerate(classes)}
-    labels = np.array([position[name.split("/")[0]] for name in names], dtype=np.int64)
+    position = {compose(name): index for index, name in enumerate(classes)}
+    labels = np.array([position[compose(name.split("/")[0])] for name in names], dtype=np.int64)
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:
         raise DataError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from augan.exceptions import ConfigError, DataError
+from augan.io.unicode_forms import compose, unify
 
 MAX_FLOAT_LABEL = 2**31  # the largest label of a floating-point array
 
@@ -126,8 +127,8 @@ def check_labels(
         return labels.astype(np.int64), tuple(str(value) for value in distinct)
     names = tuple(str(name) for name in class_names)
     if values.dtype.kind == "U":
-        position = {name: index for index, name in enumerate(names)}
-        labels = np.array([position.get(str(value), -1) for value in values], np.int64)
+        position = {compose(name): index for index, name in enumerate(names)}
+        labels = np.array([position.get(compose(str(value)), -1) for value in values], np.int64)
     else:
         labels = values.astype(np.int64)
     outside = (labels < 0) | (labels >= len(names))
@@ -185,6 +186,10 @@ def _check_column(values: Any, n: int, name: str) -> np.ndarray:
         raise DataError(f"{name}s must be integers or text, but they are {column.dtype}")
     if column.dtype.kind == "f" and not np.isfinite(column).all():
         raise DataError(f"a {name} is NaN or infinite; give every image its {name}")
+    if column.dtype.kind == "U" and column.size:
+        forms = unify(dict.fromkeys(column.tolist()))
+        if any(name != form for name, form in forms.items()):
+            column = np.array([forms[str(value)] for value in column.tolist()])
     return column
 
 

@@ -21,7 +21,7 @@ from augan.bundle import Bundle
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
 from augan.exceptions import DataError
-from augan.io.images import read_image
+from augan.io.images import read_mask
 
 MASK_OF_ROWS = (
     "an ignore mask is for images, but this model is for rows of a table; leave out `ignore_mask`"
@@ -57,13 +57,15 @@ class IgnoreMask:
     def read(cls, path: str | Path) -> Self:
         """Read a mask from an image file in which pixels above 0 mark ignored pixels.
 
+        Transparent pixels are not marked, see `augan.io.images.read_mask`.
+
         Raises
         ------
         DataError
             If the file cannot be read, or marks no pixel or every pixel.
         """
         try:
-            return cls(read_image(path).max(axis=2) > 0)
+            return cls(read_mask(path))
         except DataError as error:
             raise DataError(f"`ignore_mask` {path}: {error}") from error
 

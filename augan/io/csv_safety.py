@@ -8,12 +8,14 @@ as they are.
 """
 
 import csv
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from augan.exceptions import DataError
+from augan.io.unicode_forms import compose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +78,53 @@ def _map_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataF
     return result
 
 
+class ListedFiles:
+    """Finder of the samples that the paths in a table of the user mean.
+
+    Accepted are paths relative to one of several folders, absolute paths, backslashes as
+    separators, paths in another Unicode form, and texts that `escape_formula` has escaped. A path
+    as it is written comes first.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of the samples: POSIX paths relative to `root`, or numbers of rows.
+    root : Path
+        The folder of the samples.
+    folders : iterable of Path
+        Folders that a path may be relative to, the most likely first.
+    """
+
+    def __init__(self, names: Iterable[str], root: Path, folders: Iterable[Path]) -> None:
+        self._names = set(names)
+        self._by_form = {compose(name): name for name in self._names}
+        # Folders are resolved too, because a table may name them by another path. Files are not,
+        # because a table may list two links to one file.
+        self._roots = tuple(dict.fromkeys((os.path.abspath(root), os.path.realpath(root))))
+        self._folders = tuple(os.path.abspath(folder) for folder in folders)
+
+    def find(self, cell: str) -> str | None:
+        """Return the name of the sample that a path means; None: none of the samples."""
+        texts = (cell, unescape_formula(cell))
+        spellings = dict.fromkeys((*texts, *(text.replace("\\", "/") for text in texts)))
+        candidates = [
+            name
+            for text in spellings
+            for folder in self._folders
+            for name in self._relative(os.path.join(folder, text))
+        ]
+        exact = (name for name in candidates if name in self._names)
+        forms = (self._by_form.get(compose(name)) for name in candidates)
+        return next(exact, next((name for name in forms if name is not None), None))
+
+    def _relative(self, path: str) -> Iterator[str]:
+        """Yield an absolute path relative to the folder of the samples, as POSIX paths."""
+        resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        for absolute in dict.fromkeys((os.path.normpath(path), resolved)):
+            for root in self._roots:
+                yield os.path.relpath(absolute, root).replace(os.sep, "/")
+
+
 def read_csv_rows(
     path: Path, required: Sequence[str], *, content: str, first_line: str, remedy: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
@@ -84,7 +133,8 @@ def read_csv_rows(
     Parameters
     ----------
     path : Path
-        A UTF-8 file of comma-separated values whose first line names the columns.
+        A UTF-8 file whose first line names the columns, in any case and with spaces around. Values
+        are separated by commas, semicolons or tabs.
     required : sequence of str
         Columns that the table must have; other columns are read too.
     content : str
@@ -109,16 +159,23 @@ def read_csv_rows(
     try:
         # Spreadsheets begin their UTF-8 files with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            columns = list(rows.fieldnames or [])
+            first = stream.readline()
+            separator = next((mark for mark in ",;\t" if mark in first), ",")
+            stream.seek(0)
+            rows = csv.reader(stream, delimiter=separator, skipinitialspace=True)
+            columns = [name.strip() for name in next(rows, [])]
+            lowered = [name.casefold() for name in columns]
+            columns = [low if low in required else name for low, name in zip(lowered, columns)]
             if not set(required) <= set(columns):
                 raise DataError(
                     f"{path} has the columns {', '.join(columns) or '(none)'}; its first line "
                     f"must be {first_line}"
                 )
-            for row in rows:
-                values = {column: (row[column] or "").strip() for column in columns}
-                yield f"{path}, line {rows.line_num}", values
+            for cells in rows:
+                if not cells:
+                    continue
+                texts = [cell.strip() for cell in cells] + [""] * len(columns)
+                yield f"{path}, line {rows.line_num}", dict(zip(columns, texts))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read the {content} in {path}: {reason}; {remedy}") from error

@@ -151,6 +151,38 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
             return _upright_pixels(pil_image)
 
 
+def read_mask(path: str | Path) -> np.ndarray:
+    """Decode an image file as a mask: True for values above 0, and for paint on transparency.
+
+    In an image with transparent pixels, these are not marked. Of the others those above 0 are, or
+    all of them if they are all black.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    np.ndarray
+        bool `[H, W]`, upright.
+
+    Raises
+    ------
+    UnreadableImage or DataError
+        As for `read_image`.
+    """
+    with _open(path) as pil_image:
+        if not pil_image.has_transparency_data:
+            return np.asarray(_upright_pixels(pil_image).max(axis=2) > 0)
+        operation = _TRANSPOSE.get(_orientation(pil_image))
+        upright = pil_image if operation is None else pil_image.transpose(operation)
+        pixels = np.asarray(upright.convert("RGBA"))
+    is_painted = pixels[..., 3] > 0
+    is_marked = is_painted & (pixels[..., :3].max(axis=2) > 0)
+    return is_marked if is_marked.any() or is_painted.all() else is_painted
+
+
 def convert_pil_image(pil_image: Image.Image, name: str) -> np.ndarray:
     """Return the pixels of a Pillow image exactly as `read_image` returns those of a file.
 

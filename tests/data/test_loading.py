@@ -644,3 +644,32 @@ def test_headers_are_read_once(tmp_path):
     assert dataset.headers() == first == [ImageHeader(2, 2, 1, "uint8")] * 2
     assert dataset.subset([1]).headers() == dataset.images[1:].headers() == first[:1]
     assert dataset.unlabeled.headers() == first[:1]
+
+
+# Names in two Unicode forms, and lists with absolute paths
+
+
+def test_classes_and_groups_of_two_unicode_forms_are_one(tmp_path):
+    composed, decomposed = "Kratz\u00e9r", "Kratze\u0301r"
+    make_images(tmp_path / "data", f"{decomposed}/a.png", f"{composed}/b.png", "gut/c.png")
+    dataset = load_dataset(tmp_path / "data")
+    assert dataset.class_names == ("gut", decomposed)
+    assert dataset.labels[[name.startswith("gut") for name in dataset.names]].tolist() == [0]
+    assert dataset.labels.sum() == 2
+    table = tmp_path / "groups.csv"
+    lines = [
+        "path, group",
+        f"{tmp_path}/data/{composed}/a.png, {composed}",
+        rf"data\{decomposed}\b.png, {decomposed}",
+        "gut/c.png, g",
+    ]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    groups = load_dataset(tmp_path / "data", groups=table).groups
+    assert sorted(set(groups)) == sorted({groups[0], "g"})
+    assert len(set(groups)) == 2
+    given = from_arrays(np.zeros((2, 8, 8), np.uint8), [composed, decomposed])
+    assert given.class_names == (composed,)
+    named = from_arrays(
+        np.zeros((2, 8, 8), np.uint8), ["gut", decomposed], class_names=[composed, "gut"]
+    )
+    assert named.labels.tolist() == [1, 0]

@@ -26,6 +26,7 @@ from augan.evaluation.augmentation.subsets import (
 )
 from augan.exceptions import ConfigError, DataError
 from augan.io.hashing import array_digest, sha256_parts
+from augan.io.unicode_forms import find_name
 from augan.seeding import child_rng
 
 MIN_TEST_IMAGES = 2  # test images of each class: a single image has no variance
@@ -388,13 +389,14 @@ def _labels_in(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
             f"the test images of {test.name} have no classes; put the test images into one folder "
             "for each class"
         )
-    unknown = [name for name in test.class_names if name not in class_names]
+    known = [find_name(name, class_names) for name in test.class_names]
+    unknown = [name for name, found in zip(test.class_names, known) if found is None]
     if unknown:
         raise DataError(
             f"the test images show {', '.join(unknown[:5])}, but no training image does; the "
             f"classes are: {', '.join(class_names)}"
         )
-    index = np.array([class_names.index(name) for name in test.class_names])
+    index = np.array([class_names.index(name) for name in known if name is not None])
     return index[test.labels]
 
 

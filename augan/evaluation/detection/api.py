@@ -145,6 +145,7 @@ def evaluate_detection(
     scored = _score(predictor, source, sample_labels, baselines, maps)
     scored.check(images, sample_labels)
     void_reason = guarantee_void_reason(bundle)
+    scored.warnings += [] if maps is None else maps.warnings
     scored.warnings += [*source.warnings, *(text for text in (rate_warning, void_reason) if text)]
     seed = bundle.config.seed
     metrics = DetectionMetrics(scored, sample_labels, calibration, rate, seed, void_reason is None)

@@ -1,14 +1,14 @@
 """Labels of test samples, from a CSV file or from folder names."""
 
 import difflib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from augan.exceptions import DataError
-from augan.io.csv_safety import read_csv_rows, unescape_formula
+from augan.io.csv_safety import ListedFiles, read_csv_rows, unescape_formula
+from augan.io.unicode_forms import find_name, unify
 
 FOLDERS = "folders"  # value of --labels: the folder of an image is its label
 NORMAL_NAMES = ("normal", "good", "ok")  # labels that mean normal, unless the user names one
@@ -45,9 +45,9 @@ def read_labels(
     Parameters
     ----------
     labels : path or "folders"
-        CSV file with the columns `path`, `label` and optionally `group`. A path is relative to
-        `root`; the path of a table row is its number from 0. `folders`: the label of an image is
-        the first folder below `root`.
+        CSV file with the columns `path`, `label` and optionally `group`. A path is absolute, or
+        relative to `root` or to the folder of the file; the path of a table row is its number from
+        0. `folders`: the label of an image is the first folder below `root`.
     names : sequence of str
         Names of the samples: relative POSIX paths.
     root : path
@@ -76,6 +76,8 @@ def read_labels(
             )
     else:
         all_labels, groups = _read_table(Path(labels), set(names), root)
+        groups = None if groups is None else _unified(groups)
+    all_labels = _unified(all_labels)
     by_name = {name: all_labels[name] for name in names if name in all_labels}
     unlabeled = [name for name in names if name not in by_name]
     normal = _find_normal_label(Counter(by_name.values()), normal)
@@ -112,6 +114,7 @@ def _read_table(
     labels: dict[str, str] = {}
     groups: dict[str, str] | None = None
     missing: list[str] = []
+    files = ListedFiles(names, Path(root), (Path(root), path.parent))
     rows = read_csv_rows(
         path,
         ("path", "label"),
@@ -124,8 +127,8 @@ def _read_table(
             raise DataError(f"{line}: the path is empty; give every row a path")
         if "group" in row and groups is None:
             groups = {}
-        name = _resolve_name(row["path"], names)
-        if name not in names:
+        name = files.find(row["path"])
+        if name is None:
             missing.append(row["path"])
         elif row["label"]:
             _add(labels, name, unescape_formula(row["label"]), line, "labeled")
@@ -135,21 +138,17 @@ def _read_table(
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
             f"{path} names {len(missing)} samples that are not in {root} ({shown}); the paths must "
-            "be relative to that folder"
+            "be absolute, or relative to that folder"
         )
     if not labels:
         raise DataError(f"{path} holds no label; give each image a row with its path and label")
     return labels, groups
 
 
-def _resolve_name(path: str, names: set[str]) -> str:
-    """Return the sample name that a cell of the column `path` means.
-
-    An apostrophe in front, which protects spreadsheets from formulas, is removed unless a sample
-    has that name.
-    """
-    name = os.path.normpath(path).replace(os.sep, "/")
-    return name if name in names else unescape_formula(name)
+def _unified(values: dict[str, str]) -> dict[str, str]:
+    """Return labels or groups in which names of different Unicode forms are one name."""
+    forms = unify(values.values())
+    return {name: forms[value] for name, value in values.items()}
 
 
 def _add(values: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
@@ -186,10 +185,13 @@ def _find_normal_label(counts: Counter[str], normal: str | None) -> str:
                 f"{NORMAL_NAMES[-1]}; name the label of normal images with `normal`"
             )
         normal = known[0]
-    elif normal not in counts:
-        close = difflib.get_close_matches(normal, counts, n=1)
-        hint = f"did you mean {close[0]}?" if close else "choose one of the labels"
-        raise DataError(f"no image is labeled {normal!r}; the labels are {labels}; {hint}")
+    else:
+        found = find_name(normal, counts)
+        if found is None:
+            close = difflib.get_close_matches(normal, counts, n=1)
+            hint = f"did you mean {close[0]}?" if close else "choose one of the labels"
+            raise DataError(f"no image is labeled {normal!r}; the labels are {labels}; {hint}")
+        normal = found
     if len(counts) == 1:
         raise DataError(
             f"all labeled images are {labels}; the evaluation needs normal images and anomalies, "

@@ -19,7 +19,7 @@ from scipy import ndimage
 from augan.evaluation.detection.labels import Labels
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
-from augan.io.images import UnreadableImage, read_header, read_image
+from augan.io.images import UnreadableImage, read_header, read_mask
 
 MAX_FPR = 0.3  # largest false-positive rate of AUPRO, as in Bergmann et al. (2020)
 _EIGHT_CONNECTED = np.ones((3, 3), int)  # pixels that touch at a corner belong to one region
@@ -145,6 +145,17 @@ class LabeledMaps:
         """
         self._maps |= {name: one for name, one in zip(names, maps) if name in self.masks}
 
+    @property
+    def warnings(self) -> list[str]:
+        """A warning if masks mark every pixel of their images; else none."""
+        whole = [name for name, mask in self.masks.items() if mask.size and mask.all()]
+        if not whole:
+            return []
+        return [
+            f"the masks of {len(whole)} of {len(self.masks)} images, for example {whole[0]}, mark "
+            "every pixel as a defect; if only a part is one, save masks with black around it"
+        ]
+
     def metrics(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO over all images with a map, as JSON-able values.
 
@@ -175,7 +186,8 @@ def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
 
     The mask of `broken/7.jpg` is `broken/7.png` or `broken/7_mask.png` in the folder of masks. If
     no other image has the name `7`, the mask may also be `7.png` or `7_mask.png`. Values above 0
-    mark a defect. Normal images need no mask. Images that cannot be read are left out.
+    mark a defect; transparent pixels do not. Normal images need no mask. Images that cannot be read
+    are left out.
 
     Parameters
     ----------
@@ -249,14 +261,14 @@ def _find_mask(folder: Path, name: PurePosixPath, stem_counts: Counter[str]) -> 
 
 
 def _read_mask(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Return a mask file as bool `[H, W]`, True for values above 0.
+    """Return a mask file as bool `[H, W]`, True for values above 0, see `read_mask`.
 
     Raises
     ------
     DataError
         The mask cannot be read, or differs from `shape` (H, W), the size of its image.
     """
-    mask = read_image(path).max(axis=2) > 0
+    mask = read_mask(path)
     if mask.shape != shape:
         raise DataError(
             f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, but its image {image} "

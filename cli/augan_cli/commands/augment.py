@@ -1,5 +1,6 @@
 """Command `augan augment`: synthetic images or rows of chosen classes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,13 @@ def _describe_methods() -> str:
 
 _Classes = Annotated[
     list[str] | None,
-    typer.Option("--class", help="Name or number of a class; may be repeated."),
+    typer.Option(
+        "--class", help="Name of a class, or its position if no class is a number; may be repeated."
+    ),
+]
+_ClassIndices = Annotated[
+    list[int] | None,
+    typer.Option("--class-index", min=0, help="Position of a class, from 0; may be repeated."),
 ]
 _Number = Annotated[
     int | None, typer.Option("--n", help="Number of images or rows to write for each class.")
@@ -67,6 +74,7 @@ _Filtered = Annotated[
 @handle_errors
 def augment_command(
     classes: _Classes = None,
+    class_index: _ClassIndices = None,
     n: _Number = None,
     balance: _Balance = False,
     balance_to: _BalanceTo = None,
@@ -93,6 +101,10 @@ def augment_command(
     from augan.augment.request import AugmentRequest
     from augan.parallel.sharding import Shard
 
+    bundle = None
+    if class_index:
+        bundle = resolve_bundle(model, "generator", "classes")
+        classes = [*(classes or []), *_classes_at(bundle, class_index)]
     request = AugmentRequest(
         classes or (),
         n,
@@ -106,11 +118,23 @@ def augment_command(
         balance_to=balance_to,
     )
     part = None if shard is None else Shard.parse(shard)
-    bundle = resolve_bundle(model, "generator", "classes")
+    bundle = bundle or resolve_bundle(model, "generator", "classes")
     if part is None:
         _augment(bundle, request, out, workers, scheduler, as_json)
     else:
         _augment_shard(bundle, request, part, out, workers, scheduler, as_json)
+
+
+def _classes_at(bundle: "Bundle", positions: Sequence[int]) -> list[str]:
+    """Return the names of the classes at some positions; ConfigError if there are fewer classes."""
+    from augan.exceptions import ConfigError
+
+    names = bundle.data.class_names
+    for position in positions:
+        if position >= len(names):
+            shown = ", ".join(f"{index} {name}" for index, name in enumerate(names))
+            raise ConfigError(f"there is no class at `class_index={position}`; there are: {shown}")
+    return [names[position] for position in positions]
 
 
 def _augment(

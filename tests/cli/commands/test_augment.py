@@ -1,6 +1,7 @@
 """Tests of `augan augment`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def test_help_describes_every_method() -> None:
     text = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stdout).split())
     for name, description in AUGMENTATION_METHODS.describe().items():
         assert f"{name} ({description})" in text
+
+
+def test_class_index_is_a_position_and_class_a_name(augan: Augan, digits_bundle: Bundle) -> None:
+    data = replace(digits_bundle.data, class_names=tuple(f"{10 * i}" for i in range(10)))
+    renamed = replace(digits_bundle, data=data)
+    add_run(renamed, "a")
+    made = only_object(
+        augan("augment", "--no-filter", "--class-index", 3, "--class", "0", "--n", 2, "--json")
+    )
+    assert made["classes"] == ["0", "30"]
+    message = "no class '3'; the classes are: 0, 10, 20, 30"
+    assert_error(invoke("augment", "--class", "3", "--n", 2), message)
+    assert_error(
+        invoke("augment", "--class-index", "10", "--n", 2), "--class-index 10; there are: 0 0,"
+    )
 
 
 def test_augment_several_classes_and_balance(augan: Augan, digits_bundle: Bundle) -> None:

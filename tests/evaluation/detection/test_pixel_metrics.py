@@ -1,10 +1,15 @@
 """Tests of the pixel metrics against values by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from augan.evaluation.detection.pixel_metrics import LabeledMaps, aupro, pixel_auroc
+from augan.evaluation.detection.labels import Labels
+from augan.evaluation.detection.pixel_metrics import LabeledMaps, aupro, pixel_auroc, read_masks
 from augan.exceptions import DataError
+from augan.io.images import read_mask, write_png
 
 # A defect of one pixel, one of two, and ten pixels of neither: seven here and three beside.
 MAPS = [np.array([[9, 8, 6, 5, 5], [1, 1, 1, 7, 5.0]]), np.array([[2, 0, 0.0]])]
@@ -67,3 +72,34 @@ def test_labeled_maps_keep_the_maps_of_images_with_a_mask() -> None:
     assert masks._maps.keys() == {"wide", "large"}
     np.testing.assert_array_equal(masks._maps["wide"], maps[0])
     np.testing.assert_array_equal(masks._maps["large"], maps[2])
+
+
+def test_masks_painted_on_a_transparent_layer_mark_the_paint_only(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("good", "bad", "all"):
+        write_png(tmp_path / "images" / f"{name}.png", np.zeros((8, 8), np.uint8))
+    layer = np.zeros((8, 8, 4), np.uint8)
+    layer[2:4, 2:5] = (255, 0, 0, 255)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(layer).save(tmp_path / "masks" / "bad.png")
+    write_png(tmp_path / "masks" / "all.png", np.full((8, 8), 255, np.uint8))
+    labels = Labels({"good.png": "ok", "bad.png": "x", "all.png": "x"}, "ok", None, [])
+    maps = read_masks(tmp_path / "masks", tmp_path / "images", labels)
+    assert maps.masks["bad.png"].sum() == 6
+    assert maps.masks["bad.png"][2:4, 2:5].all()
+    (warning,) = maps.warnings
+    assert "masks of 1 of 3 images, for example all.png, mark every pixel" in warning
+
+
+@pytest.mark.parametrize(
+    ("color", "alpha", "marked"),
+    [((0, 0, 0), 255, 4), ((255, 255, 255), 255, 4), ((0, 9, 0), 3, 4), ((9, 9, 9), 0, 0)],
+)
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_counts_in_masks(
+    tmp_path: Path, mode: str, color: tuple[int, int, int], alpha: int, marked: int
+) -> None:
+    layer = np.zeros((8, 8, 4), np.uint8)
+    layer[2:4, 2:4] = (*color, alpha)
+    Image.fromarray(layer).convert(mode).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").sum() == marked
