@@ -209,6 +209,40 @@ class Arm:
     is_redundant_if_balanced: bool = False
 
 
+@dataclass(frozen=True)
+class CameraArm:
+    """Declaration of an arm that makes a training set for a new camera; implementation: a function.
+
+    The function is a `BuildTrainingSet` of `augan.evaluation.translation.arms`, with a translator a
+    `BuildTranslatedSet`.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line and in results.
+    label : str
+        Name in sentences and tables, such as "Fourier domain adaptation".
+    description : str
+        Phrase for the user: what the classifier trains on.
+    paper : str
+        Authors and year, may be empty.
+    uses_translator : bool
+        Whether the arm needs translated images of a GAN.
+    uses_unlabeled : bool
+        Whether the classifier trains on unlabeled images of the new camera.
+    needs_common_classes : bool
+        Whether the arm needs classes with labels on both cameras.
+    """
+
+    name: str
+    label: str
+    description: str
+    paper: str = ""
+    uses_translator: bool = False
+    uses_unlabeled: bool = False
+    needs_common_classes: bool = False
+
+
 ARCHITECTURES: Registry[Architecture, Mapping[str, Callable[..., Any]]] = Registry(
     "architecture", Architecture, "augan.gan.networks"
 )
@@ -226,6 +260,9 @@ DETECTION_METHODS: Registry[DetectionMethod, Any] = Registry(
     "detection method", DetectionMethod, "augan.detect.methods"
 )
 ARMS: Registry[Arm, Callable[..., Any]] = Registry("arm", Arm, "augan.evaluation.augmentation.arms")
+CAMERA_ARMS: Registry[CameraArm, Callable[..., Any]] = Registry(
+    "arm", CameraArm, "augan.evaluation.translation.arms"
+)
 
 
 def gan_architectures() -> tuple[str, ...]:

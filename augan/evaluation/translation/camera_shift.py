@@ -72,6 +72,8 @@ class CameraTrainingSet:
     images : ndarray of uint8 [n, S, S, C]
     labels : ndarray of int64 [n]
         Class of each image.
+    is_new : ndarray of bool [n]
+        Whether each image is of the new camera or looks like it, such as a translated image.
     probabilities : ndarray of float [n]
         Probability that each image is sampled into a batch; the sum is 1.
     augmentation : {"classic", "strong"}
@@ -84,6 +86,7 @@ class CameraTrainingSet:
 
     images: np.ndarray
     labels: np.ndarray
+    is_new: np.ndarray
     probabilities: np.ndarray
     augmentation: str = "classic"
     adaptation: str = "none"
