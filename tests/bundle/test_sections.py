@@ -464,7 +464,7 @@ def test_constructors_validate_as_the_decoder_does() -> None:
         lambda: CalibrationScores(np.array([2.0, 1.0]), 2),
         lambda: NetworkSpec("mlp", "generator", {"activation": np.tanh}),
         lambda: TranslationSection(
-            DatasetInfo("new", 1), TiledPreprocessing(8, 1, "uint8", 0.0, 255.0)
+            DatasetInfo("new", 1), TiledPreprocessing(64, 1, "uint8", 0.0, 255.0)
         ),
         lambda: FittedMethod("auto", (), {"a/b": np.zeros(1)}),
     ):
