@@ -43,9 +43,9 @@ _PYYAML_ERRORS = (
 )
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
-ImageSize = Literal[8, 16, 32, 64, 128]
+ImageSize = Literal[8, 16, 32, 64, 128, 256]
 Norm = Literal["none", "batch", "layer", "spectral"]
-Task = Literal["auto", "generate", "detect", "both"]
+Task = Literal["auto", "generate", "detect", "both", "translate"]
 DetectionMethodName = Annotated[str, OneOf(DETECTION_METHODS)]
 TransformName = Literal[
     "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
@@ -175,12 +175,13 @@ class EvaluationSection(Section):
 class TrainingSection(Section):
     """Settings of the training loop of all stages (`training`)."""
 
-    steps: Count | None = None  # steps of the GAN; the other stages get a share of it
+    steps: Count | None = None  # steps of the GAN or translators; other stages get a share of it
     max_minutes: Annotated[float, Field(gt=0)] | None = None  # of the whole command
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    batch_size: Annotated[int, Field(ge=2)] | None = None  # None: 64; 32 for the task translate
     sample_interval: Count = 500  # steps between two image grids in samples/
-    # Data type of the GAN computations; weights, losses and scores are always float32.
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    # Data type of the GAN computations; weights, losses and scores are always float32. None:
+    # float32; for the task translate bfloat16, if the machine multiplies it.
+    dtype: Literal["float32", "bfloat16"] | None = None
     store_latents: bool = True  # whether the bundle contains the latents of the training images
 
 
@@ -211,8 +212,8 @@ class Config(Section):
     """All settings of a run, in sections; frozen, so every change returns a copy.
 
     Settings outside of the sections are `seed`, from which all random numbers derive (default: 0),
-    and `task`: "generate", "detect", "both", or "auto" (default), which is "both" with two or more
-    classes, else "detect".
+    and `task`: "generate", "detect", "both", "translate", or "auto" (default), which is "translate"
+    with images of a new camera, else "both" with two or more classes, else "detect".
 
     Raises
     ------

@@ -130,7 +130,7 @@ def test_a_name_like_nothing_gets_no_hint():
         ("seed=2147483648", "seed"),
         ("task=trian", "task"),
         ("data.size=12", "data.size"),
-        ("data.size=256", "data.size"),
+        ("data.size=512", "data.size"),
         ("gan.diffaug=translation", "gan.diffaug"),
         ("gan.diffaug=[rotation]", "gan.diffaug"),
         ("gan.ema=1", "gan.ema"),

@@ -181,25 +181,21 @@ class BundleMetrics(TrainingMetrics):
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)
 class ClassTranslation(Section):
-    """Metrics of the translation of one common class, on held-out images.
+    """Metrics of the translation of one class of the old camera, on held-out images.
 
     Attributes
     ----------
     name : str
         Name of the class.
-    old_share, new_share : float
-        Fraction of the class among the labeled images of the common classes of each camera.
     diversity : float or None
         Mean pairwise feature distance of the translated images of the class, divided by that of the
-        real images of the new camera; None (default): fewer than two images on a side.
+        real images of the new camera; None (default): a camera has too few images of the class.
     label_flips : float or None
         Fraction of the images of the class that the classifier of the old camera puts into another
         class after a translation to the new camera and back; None (default): not measured.
     """
 
     name: Text
-    old_share: Ratio
-    new_share: Ratio
     diversity: Number | None = None
     label_flips: Ratio | None = None
 
@@ -208,12 +204,13 @@ class ClassTranslation(Section):
 class TranslationMetrics(Section):
     """Metrics of the translation from the old to the new camera, on held-out images.
 
-    The images are those of the common classes; without classes on both sides, all held-out images.
+    Distances and diversity compare as many images of each common class on both sides; without
+    common classes, all images.
 
     Attributes
     ----------
     num_old, num_new : int
-        Number of held-out images of each camera.
+        Number of compared images of each camera.
     two_sample : float
         Kernel distance between the features of translated images and of real images of the new
         camera, see `augan.translate.metrics`; 0 is best.
@@ -228,8 +225,12 @@ class TranslationMetrics(Section):
         Fraction of the held-out images that the classifier of the old camera puts into another
         class after a translation to the new camera and back; None (default): not measured, because
         there is no such classifier or no translator back.
+    class_share_gap : float or None
+        Total variation distance between the shares of the common classes of the two cameras. For a
+        new camera without labels, the shares are those that the classifier of the old camera
+        predicts for its images after a translation back. None (default): unknown.
     classes : tuple of ClassTranslation
-        Metrics of each common class; empty (default) without classes on both sides.
+        Metrics of each class of the old camera; empty (default) without labels.
     """
 
     num_old: Count
@@ -239,4 +240,5 @@ class TranslationMetrics(Section):
     two_sample_floor: Number
     diversity: Number
     label_flips: Ratio | None = None
+    class_share_gap: Ratio | None = None
     classes: tuple[ClassTranslation, ...] = ()

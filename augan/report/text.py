@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import Bundle
+from augan.data.cameras import common_class_names
 from augan.data.dataset import plural
 from augan.data.modalities.base import Preprocessing
 from augan.data.splits import NUM_FOLDS
@@ -17,10 +18,10 @@ from augan.io.layout import RUNS_FOLDER
 
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
-    from augan.config import Config
     from augan.data.dataset import Dataset
     from augan.detect.result import DetectionResult
     from augan.evaluation.detection.api import DetectionEvaluation
+    from augan.workflow.prepare import ResolvedConfig
 
 NUM_SHOWN_SKIPPED = 10  # files that a result could not use
 _NAME_PREFIXES = {"row": "row "}  # of the names of samples, which are numbers for rows
@@ -30,22 +31,34 @@ NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 # Training -----------------------------------------------------------------------------------------
 
 
-def format_plan(config: "Config", dataset: "Dataset", preprocessing: Preprocessing) -> str:
+def format_plan(resolved: "ResolvedConfig") -> str:
     """Return the line that `augan train` prints before the training.
 
-    The line names the data, the preprocessing, the task and the limits. `config` is resolved.
+    The line names the data, the preprocessing, the task and the limits; for a translation also the
+    data of the new camera and the common classes.
     """
-    classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
-    unlabeled = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
+    config = resolved.config
     folds = f" in {NUM_FOLDS} folds, one training each" if config.detect.cross_conformal else ""
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")
     if config.training.max_minutes is not None:
         limits.append(f"at most {config.training.max_minutes:g} minutes")
+    data = _describe_data(resolved.dataset, resolved.preprocessing)
+    if resolved.new is not None:
+        common = common_class_names(resolved.dataset, resolved.new.dataset)
+        data += f"; new camera {_describe_data(*resolved.new)}; {len(common)} common "
+        data += "class" if len(common) == 1 else "classes"
+    return f"{data}; task {config.task}{folds}; {', '.join(limits)}"
+
+
+def _describe_data(dataset: "Dataset", preprocessing: Preprocessing) -> str:
+    """Return name, number, classes and preprocessing of the samples of a dataset."""
+    classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
+    unlabeled = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
     return (
         f"{dataset.name}: {len(dataset)} {plural(dataset.sample_type)}{classes}{unlabeled} as "
-        f"{preprocessing.describe()}; task {config.task}{folds}; {', '.join(limits)}"
+        f"{preprocessing.describe()}"
     )
 
 
@@ -85,11 +98,31 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"classifier: accuracy {classifier.accuracy:.1%} on {classifier.n} held-out real "
             f"{samples}"
         )
+    lines += _translation(bundle)
     if bundle.has("detector"):
         lines += [f"warning: {text}" for text in default_guarantee(bundle)[1]]
         lines.append(f"detector: {guarantee_sentence(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
+
+
+def _translation(bundle: Bundle) -> Iterator[str]:
+    """Yield lines on the quality of a translation and on its use; none without a translation."""
+    if bundle.translation is None:
+        return
+    metrics = bundle.translation.metrics
+    if metrics is not None:
+        flips = ""
+        if metrics.label_flips is not None:
+            flips = f"; another class after a translation there and back: {metrics.label_flips:.0%}"
+        yield (
+            f"translation: kernel distance {metrics.two_sample:.3f} to real images of the new "
+            f"camera (untranslated {metrics.two_sample_untranslated:.3f}, real against real "
+            f"{metrics.two_sample_floor:.3f}) on {metrics.num_new} held-out images; diversity "
+            f"{metrics.diversity:.0%} of that of real images{flips}"
+        )
+    run = bundle.path.parent if bundle.path else "RUN"
+    yield f"translate images with: augan translate IMAGES --model {run}"
 
 
 def _steps(bundle: Bundle) -> Iterator[str]:
@@ -98,12 +131,13 @@ def _steps(bundle: Bundle) -> Iterator[str]:
     if not steps:
         return
     requested, note = bundle.config.training.steps, ""
-    if requested is not None and steps["gan"] < requested and bundle.metrics.failure is None:
+    main = "gan" if bundle.translation is None else "translation"
+    if requested is not None and steps[main] < requested and bundle.metrics.failure is None:
         note = f" of {requested:,} (time limit reached; see --max-minutes and --steps)"
     yield "steps: " + ", ".join(
-        f"{stage} {count:,}{note if stage == 'gan' else ''}" for stage, count in steps.items()
+        f"{stage} {count:,}{note if stage == main else ''}" for stage, count in steps.items()
     )
-    if bundle.config.task != "detect":
+    if bundle.has("generator"):
         yield from (f"warning: {text}" for text in generator_warnings(bundle))
 
 

@@ -21,6 +21,7 @@ from augan.config import Config, ImageSize
 from augan.exceptions import ConfigError
 
 IMAGE_SIZES = get_args(ImageSize)  # sides of images in pixels
+MIN_TRANSLATION_SIZE, MAX_GAN_SIZE = 16, 128  # sides of images in pixels
 
 
 class ConfigRule(NamedTuple):
@@ -71,7 +72,7 @@ def image_rules() -> tuple[ConfigRule, ...]:
     """Return the additional rules for images."""
     architectures = [ARCHITECTURES.get(name) for name in gan_architectures()]
     size_rules = [_size_rule(entry) for entry in architectures if entry.min_size > min(IMAGE_SIZES)]
-    return (*_sample_type_rules("image", "images"), *size_rules)
+    return (*_sample_type_rules("image", "images"), *size_rules, *_TRANSLATION_RULES)
 
 
 def table_rules() -> tuple[ConfigRule, ...]:
@@ -264,6 +265,34 @@ _RULES: tuple[ConfigRule, ...] = (
         lambda c: c.discriminator.steps > 1 and c.generator.steps > 1,
         "only one of the two networks is trained more often than the other",
         ("generator.steps=1",),
+    ),
+)
+
+
+_TRANSLATION_RULES: tuple[ConfigRule, ...] = (
+    ConfigRule(
+        f"data.size above {MAX_GAN_SIZE} without the task translate",
+        lambda c: c.task != "translate" and (c.data.size or 0) > MAX_GAN_SIZE,
+        "a GAN of such images takes days",
+        (f"data.size={MAX_GAN_SIZE}",),
+    ),
+    ConfigRule(
+        f"task=translate with data.size below {MIN_TRANSLATION_SIZE}",
+        lambda c: c.task == "translate" and (c.data.size or 16) < MIN_TRANSLATION_SIZE,
+        "the patches of the discriminator need larger images",
+        (f"data.size={MIN_TRANSLATION_SIZE}",),
+    ),
+    ConfigRule(
+        "task=translate with data.tiling",
+        lambda c: c.task == "translate" and bool(c.data.tiling),
+        "images are made equal in size for the training, and tiled when they are translated",
+        ("data.tiling=null",),
+    ),
+    ConfigRule(
+        "task=translate with detect.cross_conformal",
+        lambda c: c.task == "translate" and c.detect.cross_conformal,
+        "a translation has no detector",
+        ("detect.cross_conformal=false",),
     ),
 )
 

@@ -14,11 +14,12 @@ from augan.choices import (
 from augan.config import Config, Task, require_resolved
 from augan.data.dataset import Dataset
 from augan.data.modalities.base import Preprocessing, TrainingDefaults
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import fit_preprocessing, preprocessing_class, supports_tiling
 from augan.data.modalities.tiles import TiledPreprocessing, needs_tiling
 from augan.data.splits import NUM_FOLDS, make_folds, preprocessing_rows
 from augan.exceptions import ConfigError
-from augan.training.config_rules import check_rules
+from augan.training.config_rules import MIN_TRANSLATION_SIZE, check_rules
 
 # Steps of the GAN by image size, chosen to end within the default minutes on two cores. At 128
 # pixels a step takes over a second there, and the minutes end the training first.
@@ -38,6 +39,11 @@ MANY_IMAGES = 20_000  # number of images that the discriminator does not memoriz
 # and discriminators of tiles.
 LEARNING_RATE, SPECTRAL_LEARNING_RATE, SMALL_DATA_LEARNING_RATE = 2e-4, 4e-4, 1e-3
 LATENT_DIM = 64
+BATCH_SIZE = 64
+# Number of updates of a translation, and images of each camera in an update. With these,
+# translators of images of 32 pixels train for about three minutes on one core.
+TRANSLATION_STEPS, TRANSLATION_BATCH_SIZE = 1500, 32
+TRANSLATION_SIDE = 64  # images of more pixels a side get proportionally more minutes
 
 
 def resolve_defaults(
@@ -96,6 +102,8 @@ def resolve_defaults(
     if config.discriminator.norm is None and "norm" not in architecture.arguments:
         norm = "none"
     changes |= {"gan__loss": loss, "discriminator__norm": norm}
+    changes["training__batch_size"] = config.training.batch_size or BATCH_SIZE
+    changes["training__dtype"] = config.training.dtype or "float32"
     if config.gan.diffaug is None:
         # In images of 8 pixels, a shift by one pixel is a large change. With many images,
         # augmentation is not needed and only blurs the generator's training signal.
@@ -160,6 +168,55 @@ def resolve_reproducible_defaults(
     resolved, preprocessing = resolve_defaults(config, dataset, calibrate=calibrate)
     minutes = config.training.max_minutes
     return resolved.replace(training__max_minutes=minutes), preprocessing
+
+
+def resolve_translation_defaults(
+    config: Config, old: Dataset, new: Dataset
+) -> tuple[Config, ImagePreprocessing, ImagePreprocessing]:
+    """Fill in the settings of a translation to a new camera that the user left open.
+
+    Settings of a GAN and of detectors stay open, because a translation has neither.
+
+    Parameters
+    ----------
+    config : Config
+        Settings of the user; a setting of None is open. The task must be "auto" or "translate".
+    old, new : Dataset
+        Images of each camera.
+
+    Returns
+    -------
+    config : Config
+        `data.size` is the larger of the sizes that suit the cameras, at least 16.
+    of_old, of_new : ImagePreprocessing
+        Preprocessing of each camera: equal sizes, but channels, type and range of its own.
+
+    Raises
+    ------
+    ConfigError
+        The task is another one, settings contradict each other, or the machine does not support the
+        dtype.
+    """
+    check_dtype_support(config.training.dtype)
+    if config.task not in ("auto", "translate"):
+        raise ConfigError(
+            f"`translate_to` needs the task translate, but the task is {config.task}; leave out "
+            f"`task={config.task}`, or leave out `translate_to`"
+        )
+    size: int | None = config.data.size
+    if size is None:
+        sides = [ImagePreprocessing.fit(dataset).size for dataset in (old, new)]
+        size = max(*sides, MIN_TRANSLATION_SIZE)
+    changes: dict[str, Any] = {"task": "translate", "data__size": size}
+    changes["training__batch_size"] = config.training.batch_size or TRANSLATION_BATCH_SIZE
+    changes["training__dtype"] = config.training.dtype or native_dtype()
+    if config.training.steps is None and config.training.max_minutes is None:
+        changes["training__steps"] = TRANSLATION_STEPS
+        changes["training__max_minutes"] = DEFAULT_MINUTES * max(1, size / TRANSLATION_SIDE) ** 2
+    config = config.replace(**changes)
+    check_rules(config)
+    of_old, of_new = (ImagePreprocessing.fit(dataset, size) for dataset in (old, new))
+    return config, of_old, of_new
 
 
 def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
@@ -256,9 +313,14 @@ def _regularizer(config: Config, name: str) -> dict[str, Any]:
 def _task(config: Config, dataset: Dataset) -> Task:
     """Return the task of a training; "auto" is "both" with at least two classes, else "detect".
 
-    Raises ConfigError for the task "both" with fewer than two classes.
+    Raises ConfigError for the task "both" with fewer than two classes, and for "translate".
     """
     task: Task = config.task
+    if task == "translate":
+        raise ConfigError(
+            "the task translate needs images of a new camera; give them with `translate_to`, or "
+            "choose the task generate, detect or both"
+        )
     if task == "auto":
         task = "both" if dataset.num_classes > 1 else "detect"
     if task == "both" and dataset.num_classes < 2:
@@ -275,12 +337,12 @@ _GPU_DEVICE = Path("/dev/nvidiactl")
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # "bf16" is on Arm
 
 
-def check_dtype_support(dtype: str) -> None:
+def check_dtype_support(dtype: str | None) -> None:
     """Raise ConfigError if the machine has no hardware support for a number type.
 
-    `dtype` is "float32", which is always supported, or "bfloat16".
+    `dtype` is "float32" or None, which are always supported, or "bfloat16".
     """
-    if dtype in ("float32", native_dtype()):
+    if dtype in (None, "float32", native_dtype()):
         return
     raise ConfigError(
         "training.dtype=bfloat16 requires a GPU or a CPU that multiplies bfloat16, and "

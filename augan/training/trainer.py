@@ -16,7 +16,7 @@ from augan.bundle import (
     TrainingFailure,
     read_weights,
 )
-from augan.config import Config
+from augan.config import Config, require_resolved
 from augan.data.modalities.base import Preprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
@@ -219,7 +219,7 @@ class Trainer:
             self.data.samples,
             self.data.classes if classes is None else classes,
             num_classes=self.data.num_classes,
-            batch_size=self.config.training.batch_size * batches_per_step,
+            batch_size=require_resolved(self.config.training.batch_size) * batches_per_step,
             normalize=self.data.preprocessing.normalize,
             seed=child_seed(self.config.seed, self.stage, "batches"),
             indices=indices,

@@ -15,13 +15,10 @@ from augan.gan.inference import BatchInference
 from augan.gan.translation import translation_noise
 from augan.seeding import child_rng
 from augan.training.budget import TrainingBudget
-from augan.training.defaults import native_dtype
+from augan.training.defaults import TRANSLATION_BATCH_SIZE, TRANSLATION_STEPS, native_dtype
 from augan.training.trainer import TrainingData, train_stages
 
 Direction = Literal["old-to-new", "new-to-old"]
-# Number of updates and images of each camera in an update. With these, a translator of images of
-# 32 pixels trains for about three minutes on one core.
-TRANSLATION_STEPS, TRANSLATION_BATCH_SIZE = 1500, 32
 _CHUNK_SIZE = 512  # images that are float32 at once
 
 
@@ -172,11 +169,12 @@ def train_translator(
     DataError
         The images cannot be used.
     """
-    if config is None:
-        config = Config().replace(
-            training__batch_size=TRANSLATION_BATCH_SIZE, training__dtype=native_dtype()
-        )
-    config = validate_config(config).replace(seed=seed)
+    config = Config() if config is None else validate_config(config)
+    config = config.replace(
+        seed=seed,
+        training__batch_size=config.training.batch_size or TRANSLATION_BATCH_SIZE,
+        training__dtype=config.training.dtype or native_dtype(),
+    )
     new = _camera(new_images, new_classes, num_classes)
     data = replace(_camera(old_images, old_classes, num_classes), new=new)
     sides = [camera.samples.shape[1] for camera in (data, new)]

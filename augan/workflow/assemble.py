@@ -9,7 +9,6 @@ from augan.bundle import (
     Bundle,
     BundleMetrics,
     ClassifierAccuracy,
-    DatasetInfo,
     DetectorSection,
     Latents,
     Network,
@@ -23,14 +22,15 @@ from augan.gan.inference import BatchInference
 from augan.training.folds import Fold
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainedNetworks
-from augan.workflow.prepare import PreparedData
+from augan.workflow.prepare import PreparedData, has_detector
+from augan.workflow.translation import CheckedTranslation
 
 
 def assemble_bundle(
     data: PreparedData,
-    description: DatasetInfo,
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
+    translation: CheckedTranslation | None = None,
 ) -> Bundle:
     """Fit the detectors of a training and return the complete bundle, not yet saved.
 
@@ -38,24 +38,25 @@ def assemble_bundle(
     ----------
     data : PreparedData
         Samples, split and settings of the training.
-    description : DatasetInfo
-        `PreparedData.describe()`, which hashes the data.
     folds : sequence of Fold
         Folds of a cross-conformal training, or the single fold of a plain training.
     trained : sequence of TrainedNetworks
         The networks of each fold.
+    translation : CheckedTranslation or None
+        Result of `check_translation`; None (default): no translation was trained.
     """
     if data.folds:
-        return _assemble_folds(data, description, folds, trained)
+        return _assemble_folds(data, folds, trained)
     networks, training = trained[0], _training_metrics(trained[0])
     return Bundle(
         config=data.config,
-        data=description,
+        data=data.description,
         preprocessing=data.preprocessing,
         networks=networks.for_bundle(),
         splits=Splits(data.split.train, data.split.val, data.split.calibration),
         latents=_latents(data, networks),
         detector=_fit_detectors(data, [networks]),
+        translation=translation.section if translation else None,
         metrics=BundleMetrics(
             steps=training.steps,
             failure=training.failure,
@@ -63,14 +64,17 @@ def assemble_bundle(
             gan_metrics=training.gan_metrics,
             classifier=_classifier_accuracy(data, networks),
             pseudo_labels=networks.pseudo_labels,
-            warnings=(*data.warnings, *([networks.failure.message] if networks.failure else [])),
+            warnings=(
+                *data.warnings,
+                *([networks.failure.message] if networks.failure else []),
+                *(translation.warnings if translation else []),
+            ),
         ),
     )
 
 
 def _assemble_folds(
     data: PreparedData,
-    description: DatasetInfo,
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
 ) -> Bundle:
@@ -88,7 +92,7 @@ def _assemble_folds(
     ]
     return Bundle(
         config=data.config,
-        data=description,
+        data=data.description,
         preprocessing=data.preprocessing,
         networks=_networks_for_detector(data, folds, trained),
         splits=Splits(
@@ -159,7 +163,7 @@ def _fit_detectors(
 ) -> DetectorSection | None:
     """Fit and calibrate every configured detection method; None if the task has no detector."""
     settings = data.config.detect
-    if data.config.task == "generate":
+    if not has_detector(data.config):
         return None
     detectors = [
         fit_folds(

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from augan.bundle import DatasetInfo
 from augan.config import Config
 from augan.data.cache import PreparedDataset, load_prepared
+from augan.data.cameras import check_cameras, check_different_images, joint_class_names
 from augan.data.dataset import Dataset, Skipped, plural
 from augan.data.duplicates import MAX_CALIBRATION, find_near_duplicates
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.modalities.base import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import ConcatRows, RaggedImages
 from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
 from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
@@ -42,15 +46,27 @@ class ResolvedConfig:
         Preprocessing that was fitted to the dataset.
     warnings : tuple of str
         Warnings to show before the training starts.
+    new : NewCamera or None
+        Images of the new camera of a translation; None (default): no translation.
     """
 
     config: Config
     dataset: Dataset
     preprocessing: Preprocessing
     warnings: tuple[str, ...] = ()
+    new: "NewCamera | None" = None
 
 
-def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
+class NewCamera(NamedTuple):
+    """Images of the new camera of a translation, with the preprocessing that was fitted to them."""
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+
+
+def resolve_config(
+    config: Config, dataset: Dataset, translate_to: Dataset | None = None
+) -> ResolvedConfig:
     """Fill in the settings that the user left open, from the dataset; no image is decoded.
 
     Parameters
@@ -59,12 +75,18 @@ def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
         Settings of the user; a setting of None is open.
     dataset : Dataset
         Training data. For the task "detect", unlabeled images are dropped with a warning.
+    translate_to : Dataset or None
+        Images of a new camera, for the task "translate"; None (default): another task.
 
     Raises
     ------
     ConfigError
         The data does not fit the task, or settings contradict each other.
+    DataError
+        A translation between the two cameras is not possible.
     """
+    if translate_to is not None:
+        return _resolve_translation(config, dataset, translate_to)
     config, preprocessing = defaults.resolve_defaults(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabeled
     if unused and config.task == "detect":
@@ -74,6 +96,35 @@ def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
             "unlabeled images may be anomalies"
         )
     return ResolvedConfig(config, dataset, preprocessing, tuple(warnings))
+
+
+def _resolve_translation(config: Config, old: Dataset, new: Dataset) -> ResolvedConfig:
+    """Fill in the settings of a translation from an old to a new camera, see `resolve_config`."""
+    warnings = [*old.warnings, *new.warnings, *check_cameras(old, new)]
+    config, of_old, of_new = defaults.resolve_translation_defaults(config, old, new)
+    warnings += _conversion_warnings(of_old, of_new)
+    return ResolvedConfig(config, old, of_old, tuple(warnings), NewCamera(new, of_new))
+
+
+def _conversion_warnings(old: ImagePreprocessing, new: ImagePreprocessing) -> list[str]:
+    """Return a warning if the images of two cameras differ in size, channels or type."""
+    differences = []
+    shapes = (old.original_shape, new.original_shape)
+    if shapes[0] != shapes[1] and None not in shapes:
+        sizes = (f"{shape[0]}x{shape[1]}" for shape in shapes if shape)
+        differences.append("{} and {} pixels".format(*sizes))
+    if old.channels != new.channels:
+        kinds = ("gray" if camera.channels == 1 else "color" for camera in (old, new))
+        differences.append("{} and {}".format(*kinds))
+    if old.dtype != new.dtype:
+        differences.append(f"{old.dtype} and {new.dtype}")
+    if not differences:
+        return []
+    return [
+        f"the images of the old and the new camera differ: {', '.join(differences)}; the "
+        f"translators take both at {old.size}x{old.size} pixels, and a translation has the "
+        "channels and the type of its camera"
+    ]
 
 
 # Of the compared calibration samples; fewer near-duplicates occur by chance.
@@ -101,6 +152,8 @@ class PreparedData:
         The unlabeled samples.
     folds : tuple of Split
         The split of each fold; empty without cross-conformal training.
+    new : PreparedData or None
+        The images of the new camera of a translation; None: no translation.
     """
 
     config: Config
@@ -110,6 +163,7 @@ class PreparedData:
     warnings: list[str]
     unlabeled: PreparedDataset | None = None
     folds: tuple[Split, ...] = ()
+    new: "PreparedData | None" = None
 
     def for_fold(self, fold: Fold) -> "PreparedData":
         """Return the data for the training of one fold, with the fold's seed and split.
@@ -159,11 +213,18 @@ class PreparedData:
     @property
     def skipped(self) -> Skipped:
         """Path and reason of each file that could not be read, including unlabeled files."""
-        return self.dataset.skipped + (self.unlabeled.dataset.skipped if self.unlabeled else ())
+        skipped = self.dataset.skipped + (self.unlabeled.dataset.skipped if self.unlabeled else ())
+        if self.new is None:
+            return skipped
+        source = Path(self.new.dataset.source or self.new.dataset.name)
+        return skipped + tuple((str(source / path), why) for path, why in self.new.skipped)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes of the generator; 0 for the task "detect" or fewer than two classes."""
+        """Number of classes of the generator; 0 for the task "detect" or fewer than two classes.
+
+        For a translation, the number of classes of the old camera's classifier.
+        """
         classes = self.dataset.num_classes
         return classes if classes > 1 and self.config.task != "detect" else 0
 
@@ -171,7 +232,7 @@ class PreparedData:
     def stages(self) -> tuple[str, ...]:
         """Names of the training stages that task, settings and data need, in order."""
         networks: frozenset[str] = frozenset()
-        if self.config.task != "generate":
+        if has_detector(self.config):
             methods = configured_methods(self.config.detect)
             specs = [get_method(method, self.preprocessing) for method in methods]
             networks = frozenset(name for spec in specs for name in spec.required_networks)
@@ -183,28 +244,50 @@ class PreparedData:
 
         The samples are all samples, the unlabeled ones last, or the windows of large images; the
         splits are indices in them. There are classes if the generator is conditional, with -1 for
-        unlabeled samples. Without `evaluation.enabled` there is no validation split.
+        unlabeled samples. Without `evaluation.enabled` there is no validation split. For a
+        translation, class indices are positions in `class_names`.
         """
+        return self._training_data(self.class_names if self.new else self.dataset.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes of the samples; with a new camera, those of both, see `joint_class_names`."""
+        if self.new is None:
+            return self.dataset.class_names
+        return joint_class_names(self.dataset, self.new.dataset)
+
+    def joint_labels(self, class_names: tuple[str, ...]) -> np.ndarray:
+        """Return the position of each sample's class in a list of classes, int64; -1 unlabeled."""
+        if self.dataset.labels is None:
+            return np.full(len(self.dataset), -1)
+        positions = np.array([class_names.index(name) for name in self.dataset.class_names])
+        return positions[self.dataset.labels]
+
+    def _training_data(self, class_names: tuple[str, ...]) -> "TrainingData":
+        """Return the samples of `training_data`, with classes as positions in `class_names`."""
         from augan.training.trainer import TrainingData
 
+        num_classes = len(class_names) if self.config.task == "translate" else self.num_classes
         classes = None
-        if self.num_classes:
+        if num_classes and self.dataset.labels is not None:
             unknown = len(self.all_samples) - len(self.pixels)
-            classes = np.concatenate([np.asarray(self.dataset.labels), np.full(unknown, -1)])
+            classes = np.concatenate([self.joint_labels(class_names), np.full(unknown, -1)])
         stored = self.samples if self.unlabeled is None else self.all_samples
         samples, rows_of = self.preprocessing.training_samples(stored)
         return TrainingData(
             samples,
             classes,
-            self.num_classes,
+            num_classes,
             self.preprocessing,
             train=rows_of(self.split.train),
             val=rows_of(self.split.val) if self.config.evaluation.enabled else None,
             unlabeled=self.unlabeled_indices,
+            new=None if self.new is None else self.new._training_data(class_names),
         )
 
-    def describe(self) -> DatasetInfo:
-        """Return the description of the data that a bundle stores.
+    @cached_property
+    def description(self) -> DatasetInfo:
+        """Description of the data that a bundle stores.
 
         The fingerprint hashes all samples, which takes time for large data.
         """
@@ -224,6 +307,11 @@ class PreparedData:
         )
 
 
+def has_detector(config: Config) -> bool:
+    """Return whether the task of a training has a detector."""
+    return config.task in ("detect", "both")
+
+
 def prepare_data(resolved: ResolvedConfig) -> PreparedData:
     """Decode and split the samples of a training, and collect warnings for the user.
 
@@ -239,23 +327,33 @@ def prepare_data(resolved: ResolvedConfig) -> PreparedData:
     ConfigError
         The calibration samples are too few for the requested false-alarm rate.
     """
-    config, preprocessing, more = resolved.config, resolved.preprocessing, None
-    prepared = load_prepared(resolved.dataset, preprocessing)
-    dataset = prepared.dataset
-    if resolved.dataset.unlabeled is not None:
-        more = load_prepared(resolved.dataset.unlabeled, preprocessing)
-    split, folds = _split(config, dataset)
-    _check_far(config, dataset, folds or (split,))
-    data = PreparedData(
-        config, prepared, preprocessing, split, list(resolved.warnings), more, folds
-    )
-    data.warnings.extend(preprocessing.warnings)
+    data = _prepare(resolved.config, resolved.dataset, resolved.preprocessing, resolved.warnings)
+    if resolved.new is not None:
+        new = _prepare(resolved.config, resolved.new.dataset, resolved.new.preprocessing)
+        data.warnings.extend([*new.warnings, *check_different_images(data.prepared, new.prepared)])
+        data = replace(data, new=new)
     if data.skipped:
         n = len(data.skipped)
         data.warnings.append(f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv")
     data.warnings.extend(_duplicate_warnings(data))
     data.warnings.extend(_fold_warnings(data))
     return data
+
+
+def _prepare(
+    config: Config, dataset: Dataset, preprocessing: Preprocessing, warnings: Sequence[str] = ()
+) -> PreparedData:
+    """Decode and split the samples of one dataset.
+
+    Raises ConfigError or DataError as `prepare_data`.
+    """
+    prepared, more = load_prepared(dataset, preprocessing), None
+    if dataset.unlabeled is not None:
+        more = load_prepared(dataset.unlabeled, preprocessing)
+    split, folds = _split(config, prepared.dataset)
+    _check_far(config, prepared.dataset, folds or (split,))
+    all_warnings = [*warnings, *preprocessing.warnings]
+    return PreparedData(config, prepared, preprocessing, split, all_warnings, more, folds)
 
 
 def _split(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
@@ -268,7 +366,7 @@ def _split(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
         indices = np.arange(n)
         return Split(indices, np.empty(0, np.int64), indices), folds
-    split = split_dataset(config, dataset, calibrate=config.task != "generate")
+    split = split_dataset(config, dataset, calibrate=has_detector(config))
     if not len(split.val):
         samples = plural(dataset.sample_type)
         raise DataError(
@@ -285,7 +383,7 @@ def _check_far(config: Config, dataset: Dataset, splits: Sequence[Split]) -> Non
     all folds.
     """
     far, trim_fraction = config.detect.far, config.detect.trim_fraction
-    if far is None or config.task == "generate":
+    if far is None or not has_detector(config):
         return
     n, samples = len(dataset), plural(dataset.sample_type)
     needed = min_calibration_size(far)

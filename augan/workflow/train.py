@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from augan.bundle import (
     Bundle,
-    DatasetInfo,
     current_versions,
     load_bundle,
     parse_bundle,
     save_bundle,
 )
 from augan.checks import check_out, check_verbose
-from augan.config import Config, validate_config
+from augan.config import Config, require_resolved, validate_config
 from augan.data.dataset import Dataset
 from augan.exceptions import BundleError, DataError
 from augan.io.hashing import sha256_json, sha256_parts
-from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
+from augan.io.images import write_png
+from augan.io.layout import (
+    BUNDLE_FILE,
+    RUN_SUMMARY_FILE,
+    TENSORBOARD_FOLDER,
+    TRANSLATION_PREVIEW_FILE,
+)
 from augan.progress import Progress
 from augan.training.budget import Stopwatch, TrainingBudget, compute_deadline
 from augan.training.callbacks import Callback, TensorBoardLog, require_tensorboard
@@ -43,6 +48,7 @@ def train(
     dataset: Dataset,
     *,
     out: str | Path | None = None,
+    translate_to: Dataset | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     tensorboard: bool = False,
@@ -50,6 +56,9 @@ def train(
     verbose: int = 1,
 ) -> Bundle:
     """Train the networks and the detector of a task, and save one bundle in a run folder.
+
+    With `translate_to` the networks translate images of an old camera to the look of a new camera,
+    and there is no detector and no generator.
 
     With `detect.cross_conformal` the training is repeated five times, each time without one fold of
     the data, and the bundle contains five detectors that score together
@@ -63,6 +72,10 @@ def train(
         Training images, as `augan.load_dataset` returns them.
     out : path or None
         The run folder, new or empty; None: `runs/<time>-<data>`.
+    translate_to : Dataset or None
+        Images of a new camera, which `dataset`, the images of the old camera, are translated to.
+        Classes of equal names are the same; see `augan.data.cameras.apply_class_map` for other
+        names. Both may be unlabeled. None (default): no translation.
     callbacks : sequence of Callback
         Callbacks that are notified of the progress.
     resume : bool
@@ -98,15 +111,13 @@ def train(
     """
     validate_config(config)
     out, verbose = check_out(out), check_verbose(verbose)
-    if not isinstance(dataset, Dataset):
-        raise DataError(
-            f"dataset must be an augan.Dataset, got {type(dataset).__name__}: read a folder with "
-            "load_dataset, or convert arrays with from_arrays"
-        )
+    _check_dataset("dataset", dataset)
+    if translate_to is not None:
+        _check_dataset("translate_to", translate_to)
     stopwatch = Stopwatch()
     workers = _join_cluster(distribute)
     with stopwatch.measure("data"):
-        resolved = resolve_config(config, dataset)
+        resolved = resolve_config(config, dataset, translate_to)
     _show_warnings(resolved.warnings, verbose)
     with Progress(verbose) as progress:
         bundle = run_training(
@@ -123,6 +134,15 @@ def train(
     found = [text for text in bundle.metrics.warnings if text not in resolved.warnings]
     _show_warnings(found, verbose)
     return bundle
+
+
+def _check_dataset(name: str, value: Any) -> None:
+    """Raise DataError unless the argument `name` of `train` is a dataset."""
+    if not isinstance(value, Dataset):
+        raise DataError(
+            f"{name} must be an augan.Dataset, got {type(value).__name__}: read a folder with "
+            "load_dataset, or convert arrays with from_arrays"
+        )
 
 
 def _show_warnings(warnings: Iterable[str], verbose: int) -> None:
@@ -180,19 +200,17 @@ def run_training(
     if tensorboard:
         require_tensorboard()
     if workers is not None:
-        workers.require_divisible(resolved.config.training.batch_size)
+        workers.require_divisible(require_resolved(resolved.config.training.batch_size))
     if out is not None and not resume and (workers is None or workers.is_chief):
         check_not_occupied(out)  # before the images are decoded, which may take minutes
     with stopwatch.measure("data"):
         data = prepare_data(resolved)
-    description = data.describe()
-    identity = {**_flatten(data.config.to_dict()), "data": description.fingerprint}
-    identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
+    identity = _identity(data)
     with stopwatch.measure("start-up"):
         from augan.training.distributed.workers import join_workers
     if workers is None:
         workers = join_workers(distribute)
-        workers.require_divisible(resolved.config.training.batch_size)
+        workers.require_divisible(require_resolved(resolved.config.training.batch_size))
     workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
         return _run_worker(data, callbacks, stopwatch, workers)
@@ -204,8 +222,24 @@ def run_training(
         log_folder = run.path / TENSORBOARD_FOLDER
         with closing(TensorBoardLog(log_folder)) if tensorboard else nullcontext() as log:
             all_callbacks = [*callbacks, log] if log is not None else callbacks
-            bundle = _train_and_save(run, data, description, all_callbacks, stopwatch, workers)
+            bundle = _train_and_save(run, data, all_callbacks, stopwatch, workers)
         return _broadcast_bundle(bundle, workers)
+
+
+def _identity(data: PreparedData) -> dict[str, Any]:
+    """Return the settings and the data of a training, which a resumed training must share."""
+    identity = {**_flatten(data.config.to_dict()), "data": data.description.fingerprint}
+    identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
+    if data.new is not None:
+        new = data.new
+        identity |= {
+            "new data": new.description.fingerprint,
+            "new groups": _groups_sha256(new),
+            "new split": _split_sha256(new),
+            "classes": ", ".join(data.class_names),
+            "new classes": ", ".join(new.dataset.class_names),
+        }
+    return identity
 
 
 def _split_sha256(data: PreparedData) -> str:
@@ -256,7 +290,6 @@ def _broadcast_bundle(bundle: Bundle, workers: "Workers") -> Bundle:
 def _train_and_save(
     run: RunFolder,
     data: PreparedData,
-    description: DatasetInfo,
     callbacks: Sequence[Callback],
     stopwatch: Stopwatch,
     workers: "Workers",
@@ -266,6 +299,7 @@ def _train_and_save(
     Raises BundleError if the bundle cannot be saved; the training itself is then kept.
     """
     from augan.workflow.assemble import assemble_bundle
+    from augan.workflow.translation import check_translation
 
     run.write_text("config.yaml", data.config.to_yaml())
     run.write_skipped(data.skipped)
@@ -273,7 +307,10 @@ def _train_and_save(
     run.truncate_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
     trained = _train_folds(run, data, callbacks, stopwatch, workers)
     with stopwatch.measure("detector and bundle"):
-        bundle = assemble_bundle(data, description, folds, trained)
+        checked = None if data.new is None else check_translation(data, data.new, trained[0])
+        bundle = assemble_bundle(data, folds, trained, checked)
+        if checked is not None:
+            write_png(run.path / TRANSLATION_PREVIEW_FILE, checked.preview)
         try:
             save_bundle(bundle, run.path / BUNDLE_FILE)
         except BundleError as error:

@@ -90,12 +90,11 @@ METRICS = st.builds(
     | st.builds(PseudoLabelCounts, COUNT, COUNT, st.lists(NUMBER, max_size=3).map(tuple)),
     warnings=st.lists(TEXT, max_size=2).map(tuple),
 )
-CLASS_TRANSLATION = st.builds(
-    ClassTranslation, TEXT, RATIO, RATIO, st.none() | NUMBER, st.none() | RATIO
-)
+CLASS_TRANSLATION = st.builds(ClassTranslation, TEXT, st.none() | NUMBER, st.none() | RATIO)
 TRANSLATION_METRICS = st.builds(
     TranslationMetrics,
     *(COUNT, COUNT, NUMBER, NUMBER, NUMBER, NUMBER),
+    st.none() | RATIO,
     st.none() | RATIO,
     st.lists(CLASS_TRANSLATION, max_size=2).map(tuple),
 )
@@ -268,7 +267,8 @@ def full_bundle() -> Bundle:
             TranslationMetrics(
                 *(4, 2, 0.1, 2.5, 0.05, 0.9),
                 label_flips=0.25,
-                classes=(ClassTranslation("b", 0.5, 0.25, 0.9, 0.25),),
+                class_share_gap=0.5,
+                classes=(ClassTranslation("b", 0.9, 0.25),),
             ),
         ),
         metrics=BundleMetrics(
@@ -283,6 +283,7 @@ def full_bundle() -> Bundle:
 
 OPTIONAL_NUMBERS = {
     ("metrics", "label_flips"),
+    ("metrics", "class_share_gap"),
     ("metrics", "classes", 0, "diversity"),
     ("metrics", "classes", 0, "label_flips"),
 }
@@ -378,7 +379,7 @@ def test_every_value_of_another_type_is_refused(name: str) -> None:
         ("translation", "preprocessing.size", 9, "translation.preprocessing: size must be"),
         ("translation", "preprocessing.modality", "tiles", "translation.preprocessing: window"),
         ("translation", "metrics.label_flips", 1.1, "less than or equal to 1"),
-        ("translation", "metrics.classes.0.old_share", -0.1, "greater than or equal to 0"),
+        ("translation", "metrics.class_share_gap", -0.1, "greater than or equal to 0"),
         ("config", "seed", -1, "config.seed is -1"),
         ("config", "detect.far", 2.0, "config.detect.far is 2.0"),
         ("preprocessing", "size", 9, "size must be"),

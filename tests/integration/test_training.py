@@ -603,7 +603,7 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
             [],
             None if more is None else PreparedDataset(more, np.asarray(more.images)),
         )
-        return data.describe().fingerprint
+        return data.description.fingerprint
 
     some, others = with_unlabeled(tiny_digits, 40), with_unlabeled(tiny_digits, 41)
     assert sha256(tiny_digits) == digits_bundle.data.fingerprint

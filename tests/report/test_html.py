@@ -231,7 +231,7 @@ def test_training_page_of_a_translation_contains_preview_and_metrics(
         two_sample_untranslated=2.5,
         two_sample_floor=0.0625,
         diversity=0.75,
-        classes=(ClassTranslation(SPECIAL_NAME, 0.25, 0.5, diversity=0.5, label_flips=0.125),),
+        classes=(ClassTranslation(SPECIAL_NAME, diversity=0.5, label_flips=0.125),),
     )
     section = TranslationSection(
         DatasetInfo("new-line", 50),
@@ -247,7 +247,7 @@ def test_training_page_of_a_translation_contains_preview_and_metrics(
     assert "to the look of 50" in text
     assert "translates images" in text
     assert "new-line" in text
-    for value in ("0.125", "2.500", "0.062", "12.5%", "50.0%", SPECIAL_NAME):
+    for value in ("0.125", "2.500", "0.062", "12.5%", "0.50", SPECIAL_NAME):
         assert value in text
     assert len([image for image in Page(page).every("img") if image["alt"]]) >= 1
     assert "loss of the cycle" in text

@@ -37,7 +37,7 @@ def translation_sections(bundle: Bundle, run: Path) -> Iterator[str]:
     if metrics is not None:
         yield _distance(metrics)
         if metrics.classes:
-            yield _classes(metrics.classes)
+            yield _classes(bundle, metrics.classes)
 
 
 def _distance(metrics: TranslationMetrics) -> str:
@@ -58,13 +58,17 @@ def _distance(metrics: TranslationMetrics) -> str:
     )
 
 
-def _classes(classes: tuple[ClassTranslation, ...]) -> str:
-    """Return the section with a table of the common classes, as HTML."""
+def _classes(bundle: Bundle, classes: tuple[ClassTranslation, ...]) -> str:
+    """Return the section with a table of the classes of the old camera, as HTML."""
+    old, new = (
+        dict(zip(data.class_names, data.class_counts))
+        for data in (bundle.data, bundle.require_translation().data)
+    )
     rows = [
         (
             escape(row.name),
-            f"{row.old_share:.1%}",
-            f"{row.new_share:.1%}",
+            f"{old.get(row.name, 0):,}",
+            f"{new.get(row.name, 0):,}",
             "" if row.diversity is None else f"{row.diversity:.2f}",
             "" if row.label_flips is None else f"{row.label_flips:.1%}",
         )
@@ -72,13 +76,13 @@ def _classes(classes: tuple[ClassTranslation, ...]) -> str:
     ]
     header = [
         "class",
-        "share, old camera",
-        "share, new camera",
+        "images, old camera",
+        "images, new camera",
         "diversity<small>1: as real images; near 0: all are alike</small>",
         "label flips<small>another class after a translation to the new camera and back</small>",
     ]
     about = (
-        "Held-out images of the classes that both cameras have. Label flips are counted by a "
-        "classifier of the old camera."
+        "Diversity and label flips are those of held-out images. Diversity is measured for classes "
+        "of both cameras. Label flips are counted by a classifier of the old camera."
     )
     return section("Classes", about, scrollable(table(header, rows, numbers=range(1, 5))))

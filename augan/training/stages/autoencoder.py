@@ -169,7 +169,7 @@ def train_autoencoder(trainer: Trainer) -> None:
     config, data, roles = trainer.config, trainer.data, ("encoder", "generator", "discriminator")
     kept = [trainer.build(role, num_classes=0) for role in roles]
     # The trained networks compute in the configured type; the kept networks are float32.
-    trained, dtype = kept, config.training.dtype
+    trained, dtype = kept, require_resolved(config.training.dtype)
     if dtype != "float32":
         trained = [build_network(trainer.networks.specs[role], dtype) for role in roles]
     encoder, generator, discriminator = trained

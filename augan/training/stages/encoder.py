@@ -140,7 +140,7 @@ def encode(
         share=BudgetShare(steps=0.5, time=0.26),
         applies=lambda plan: (
             "encoder" in plan.required_networks
-            or (plan.config.task != "detect" and plan.config.training.store_latents)
+            or (plan.config.task in ("generate", "both") and plan.config.training.store_latents)
         ),
         needs=("generator", "discriminator"),
         section="encoder",

@@ -26,7 +26,7 @@ MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be 
         # in the order of `GAN.networks`
         makes=("generator", "discriminator", "transformation_head", "localization_head"),
         share=BudgetShare(steps=1.0, time=0.66),
-        applies=lambda plan: True,
+        applies=lambda plan: plan.config.task != "translate",
         uses=("classifier", "rotation"),
         section="gan",
     )
@@ -45,7 +45,7 @@ def train_gan(trainer: Trainer) -> None:
     }
     heads = {role: trainer.build_head(role, discriminator) for role in wanted if wanted[role]}
     # The trained networks compute in the configured type; the kept networks are float32.
-    dtype = config.training.dtype
+    dtype = require_resolved(config.training.dtype)
     trained_generator = build_network(networks.specs["generator"], dtype)
     trained_discriminator = discriminator
     if dtype != "float32":

@@ -41,6 +41,7 @@ class RotationTrainStep(ClassifierTrainStep):
             plan.preprocessing.training_defaults.needs_learned_features
             and plan.num_classes == 0
             and plan.config.evaluation.enabled
+            and plan.config.task != "translate"
         ),
         section="classifier",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.config import require_resolved
 from augan.exceptions import ConfigError
 from augan.gan.networks.build import build_network
 from augan.gan.translation import NOISE_CHANNELS, TranslationModel, TranslationNetworks
@@ -28,6 +29,7 @@ MAX_UNLABELED_SHARE = 0.5  # of a batch, if there are images with a class that b
             "old_patch_discriminator",
         ),
         share=BudgetShare(steps=1.0, time=0.66),
+        applies=lambda plan: plan.config.task == "translate",
         uses=("classifier",),
         section="translation",
     )
@@ -53,12 +55,10 @@ def train_translation(trainer: Trainer) -> None:
     kept = TranslationNetworks(
         **{name: trainer.build(name, **values) for name, values in arguments.items()}
     )
+    dtype = require_resolved(config.training.dtype)
     # The trained networks compute in the configured type; the kept networks are float32.
     trained = TranslationNetworks(
-        **{
-            name: build_network(trainer.networks.specs[name], config.training.dtype)
-            for name in arguments
-        }
+        **{name: build_network(trainer.networks.specs[name], dtype) for name in arguments}
     )
     model = TranslationModel(
         trained,
@@ -72,7 +72,7 @@ def train_translation(trainer: Trainer) -> None:
     batches = joint_batches(
         trainer.data,
         new,
-        batch_size=config.training.batch_size,
+        batch_size=require_resolved(config.training.batch_size),
         seed=child_seed(config.seed, trainer.stage, "batches"),
     )
     trainer.run_batches(model, batches)

@@ -41,14 +41,32 @@ _Overrides = Annotated[
     typer.Option("--set", help="Setting as section.key=value; may be repeated."),
 ]
 _TrainingSeed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
-_Steps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
+_Steps = Annotated[
+    int | None, typer.Option(help="Number of training steps of the GAN or of the translators.")
+]
 _Minutes = Annotated[
     float | None,
     typer.Option(help="Time limit of this call in minutes; it may end half a minute late."),
 ]
 _Task = Annotated[
     str | None,
-    typer.Option(help="Task: generate (synthetic samples), detect (anomalies), both, or auto."),
+    typer.Option(
+        help="Task: generate (synthetic samples), detect (anomalies), both, translate (to the look "
+        "of a new camera), or auto."
+    ),
+]
+_TranslateTo = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of a new camera: translate the training data, of the old camera, to its look.",
+        show_default=False,
+    ),
+]
+_ClassMap = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file with the columns old,new: names of classes that differ between the cameras."
+    ),
 ]
 _Target = Annotated[
     str | None, typer.Option(help="Column of a table that holds the class of each row.")
@@ -94,6 +112,8 @@ def train_command(
     task: _Task = None,
     target: _Target = None,
     groups: GroupsOption = None,
+    translate_to: _TranslateTo = None,
+    class_map: _ClassMap = None,
     cross_conformal: _CrossConformal = False,
     store_latents: _StoreLatents = True,
     dtype: _Dtype = None,
@@ -103,7 +123,10 @@ def train_command(
     dry_run: _DryRun = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train on images or on the rows of a table, and save the result as one bundle."""
+    """Train on images or on the rows of a table, and save the result as one bundle.
+
+    With --translate-to, train a translator of images from an old to a new camera.
+    """
     options: dict[str, _SettingValue] = {
         "seed": seed,
         "task": task,
@@ -116,12 +139,13 @@ def train_command(
     settings = _read_config(config, overrides or [], options)
     workers = None if dry_run else _join_machines(distribute)
     dataset = _load_dataset(data, groups, target)
+    new = _load_new_camera(dataset, data, translate_to, class_map)
     if dry_run:
-        _print_settings(_resolve(settings, dataset).config, as_json)
+        _print_settings(_resolve(settings, dataset, new).config, as_json)
         return
     if data is None:
         _write_demo_images()
-    _train(settings, dataset, out, resume, tensorboard, distribute, workers, as_json)
+    _train(settings, dataset, new, out, resume, tensorboard, distribute, workers, as_json)
 
 
 def _read_config(
@@ -152,6 +176,36 @@ def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> 
     return load_dataset(DEMO_DATASET if data is None else data, groups=groups, target=target)
 
 
+def _load_new_camera(
+    old: "Dataset", data: str | None, translate_to: str | None, class_map: Path | None
+) -> "Dataset | None":
+    """Return the images of `--translate-to` with the class names of the old camera, or None.
+
+    Raises
+    ------
+    ConfigError
+        An option is missing that another option needs.
+    """
+    from augan.exceptions import ConfigError
+
+    if translate_to is None:
+        if class_map is not None:
+            raise ConfigError(
+                "`class_map` names the classes of a new camera; give its images with "
+                "`translate_to`, or leave `class_map` out"
+            )
+        return None
+    if data is None:
+        raise ConfigError(
+            "`translate_to` needs the images of the old camera as `data`; name their folder first"
+        )
+    from augan.data.cameras import apply_class_map
+    from augan.data.loading import load_dataset
+
+    new = load_dataset(translate_to)
+    return new if class_map is None else apply_class_map(class_map, old, new)
+
+
 def _join_machines(distribute: str) -> "Workers | None":
     """Connect to the other machines of a cluster, or return None on a single machine.
 
@@ -168,13 +222,13 @@ def _join_machines(distribute: str) -> "Workers | None":
     return join_workers(distribute)
 
 
-def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
+def _resolve(config: "Config", dataset: "Dataset", new: "Dataset | None") -> "ResolvedConfig":
     """Fill in the settings that are left open, and print the plan of the training and warnings."""
     from augan.report.text import format_plan
     from augan.workflow.prepare import resolve_config
 
-    resolved = resolve_config(config, dataset)
-    typer.echo(format_plan(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
+    resolved = resolve_config(config, dataset, new)
+    typer.echo(format_plan(resolved), err=True)
     for warning in resolved.warnings:
         typer.echo(f"warning: {warning}", err=True)
     return resolved
@@ -201,6 +255,7 @@ def _write_demo_images() -> None:
 def _train(
     config: "Config",
     dataset: "Dataset",
+    new: "Dataset | None",
     out: Path | None,
     resume: bool,
     tensorboard: bool,
@@ -215,7 +270,7 @@ def _train(
 
     stopwatch = Stopwatch(STARTED)
     with stopwatch.measure("data"):
-        resolved = _resolve(config, dataset)
+        resolved = _resolve(config, dataset, new)
     if resume and out is not None and not out.exists():
         typer.echo(f"warning: {out} does not exist, so a new training starts there", err=True)
     with Progress() as progress:

@@ -26,6 +26,7 @@ from tests._docs import run_worked_example
 STEPS = 8  # of the GAN
 CONFIG = Config().replace(
     training__batch_size=8,
+    training__dtype="float32",
     gan__architecture="mlp",
     gan__latent_dim=3,
     gan__loss="nonsaturating",
