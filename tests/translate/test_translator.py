@@ -5,6 +5,7 @@ import pytest
 
 from augan.config import Config
 from augan.exceptions import ConfigError, DataError
+from augan.io.images import write_png
 from augan.translate.translator import train_translator
 
 N, K = 24, 3
@@ -89,3 +90,67 @@ def test_all_sizes_train(size, channels):
     translator = train_translator(old, CLASSES[:9], new, CLASSES[:9], K, config=CONFIG)
     assert translator.translate(old).shape == new.shape
     assert translator.translate(new, direction="new-to-old").shape == old.shape
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return train_translator(images(), CLASSES, images(3), CLASSES, K, config=CONFIG)
+
+
+class TestSizes:
+    def test_images_keep_their_size_and_do_not_depend_on_others(self, translator):
+        rng = np.random.default_rng(1)
+        several = [
+            rng.integers(0, 256, (h, w, 1), np.uint8) for h, w in [(8, 8), (5, 8), (20, 13), (9, 9)]
+        ]
+        translated = translator.translate(several, seed=3)
+        assert [image.shape for image in translated] == [(*x.shape[:2], 3) for x in several]
+        others = [several[0], rng.integers(0, 256, (30, 8, 1), np.uint8), *several[2:]]
+        again = translator.translate(others, seed=3)
+        for index in (0, 2, 3):
+            np.testing.assert_array_equal(again[index], translated[index])
+
+    def test_large_images_have_no_seams(self, translator):
+        large, small = (
+            translator.translate(np.full((1, side, side, 3), 100, np.uint8), direction="new-to-old")
+            for side in (40, 8)
+        )
+        assert large.shape == (1, 40, 40, 1)
+        inner = large[0, 8:-8, 8:-8, 0].astype(int)
+        steps = max(np.abs(np.diff(inner, axis=axis)).max() for axis in (0, 1))
+        assert steps <= np.ptp(small.astype(int))
+
+    def test_prepared_images_are_translated_as_original_images(self, translator):
+        prepared = translator.translate_prepared(images(), range(N), seed=2)
+        np.testing.assert_array_equal(prepared, translator.translate(images(), seed=2))
+
+
+class TestInputs:
+    def test_folder_and_paths(self, translator, tmp_path):
+        (tmp_path / "a").mkdir()
+        for row, name in enumerate(("a/1.png", "a/2.png", "3.png")):
+            write_png(tmp_path / name, images()[row])
+        names = [name for name, _ in translator.iterate(tmp_path, seed=1)]
+        assert names == ["3.png", "a/1.png", "a/2.png"]
+        translated = translator.translate(tmp_path, seed=1)
+        (tmp_path / "3.png").unlink()
+        np.testing.assert_array_equal(translator.translate(str(tmp_path), seed=1), translated[1:])
+        paths = [tmp_path / "a/1.png", tmp_path / "a/2.png"]
+        expected = translator.translate(images()[:2], seed=1)
+        np.testing.assert_array_equal(translator.translate(paths, seed=1), expected)
+
+    def test_what_cannot_be_translated_is_refused(self, translator, tmp_path):
+        for wrong, message in (
+            (images(3), r"image 0 cannot be used.*channel count \(3\)"),
+            (np.zeros((2, 8, 8, 1)), "multiply by 255"),
+            ([], "list of images is empty"),
+            (iter([]), "iterator of images is empty"),
+            (tmp_path, "no image below"),
+            (None, "in place of images"),
+        ):
+            with pytest.raises(DataError, match=message):
+                translator.translate(wrong)
+        with pytest.raises(ConfigError, match="direction"):
+            translator.translate(images(), direction="sideways")
+        with pytest.raises(ConfigError, match="seed"):
+            translator.translate(images(), seed=-1)
