@@ -32,6 +32,10 @@ _MODULES = {
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "get_transform": "augan.augment.transforms",
+    "TranslationRequest": "augan.translate.request",
+    "Translator": "augan.translate.translator",
+    "load_translator": "augan.translate.translator",
+    "translate_folder": "augan.translate.api",
 }
 
 __all__ = [
@@ -44,6 +48,8 @@ __all__ = [
     "GANOverSampler",
     "Prediction",
     "Predictor",
+    "TranslationRequest",
+    "Translator",
     "augment_folder",
     "detect_folder",
     "evaluate_augmentation",
@@ -55,9 +61,11 @@ __all__ = [
     "load_bundle",
     "load_dataset",
     "load_detector",
+    "load_translator",
     "recalibrate",
     "save_bundle",
     "train",
+    "translate_folder",
 ]
 
 if TYPE_CHECKING:
@@ -80,6 +88,9 @@ if TYPE_CHECKING:
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
     from augan.export.api import export_onnx
+    from augan.translate.api import translate_folder
+    from augan.translate.request import TranslationRequest
+    from augan.translate.translator import Translator, load_translator
     from augan.workflow.train import train
 
 

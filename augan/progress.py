@@ -79,6 +79,11 @@ class Progress:
         if self._is_live or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
             self._show("scored", done / max(total, 1), f"{done:,} of {total:,}")
 
+    def on_translated(self, done: int, total: int) -> None:
+        """Show how many images are translated; in a pipe, only after 10 seconds."""
+        if self._is_live or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
+            self._show("translated", done / max(total, 1), f"{done:,} of {total:,}")
+
     @property
     def _is_live(self) -> bool:
         """Whether updates replace each other, so that frequent updates do no harm."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from augan.data.dataset import Dataset
     from augan.detect.result import DetectionResult
     from augan.evaluation.detection.api import DetectionEvaluation
+    from augan.translate.api import TranslationResult
     from augan.workflow.prepare import ResolvedConfig
 
 NUM_SHOWN_SKIPPED = 10  # files that a result could not use
@@ -243,6 +244,23 @@ def format_augmentation(result: "AugmentationResult") -> list[str]:
             )
     name = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     return [*lines, f"{result.num_samples} {plural(result.sample_type)}{name} in {result.out}"]
+
+
+def format_translation(result: "TranslationResult") -> list[str]:
+    """Return the lines about a folder of translated images.
+
+    Parameters
+    ----------
+    result : TranslationResult
+        Result of `augan.translate_folder`.
+    """
+    images = f"{result.num_images:,} image{'s' * (result.num_images != 1)}"
+    camera = "new" if result.request.direction == "old-to-new" else "old"
+    return [
+        f"{images} in the look of the {camera} camera: {result.out}",
+        *(f"warning: {warning}" for warning in result.warnings),
+        *_skipped("not translated", [f"{name} ({why})" for name, why in result.skipped]),
+    ]
 
 
 # Detection ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from augan.seeding import child_rng
 from augan.training.budget import TrainingBudget
 from augan.training.defaults import TRANSLATION_BATCH_SIZE, TRANSLATION_STEPS, native_dtype
 from augan.training.trainer import TrainingData, train_stages
+from augan.translate.request import DIRECTIONS, Direction
 from augan.translate.tiles import TileGrid, scaled_shape
 
-Direction = Literal["old-to-new", "new-to-old"]
-DIRECTIONS: tuple[Direction, ...] = ("old-to-new", "new-to-old")
+_CHUNK_SIZE = 256  # images or tiles that are float32 at once
+_BATCH_PIXELS = BATCH_SIZE * 64 * 64  # of a batch; more take gigabytes
+
 _CHUNK_SIZE = 256  # images or tiles that are float32 at once
 _BATCH_PIXELS = BATCH_SIZE * 64 * 64  # of a batch; more take gigabytes
 

@@ -13,7 +13,7 @@ from augan_cli.errors import report_usage_error
 
 # One module of `augan_cli.commands` each, in the order of the help text.
 COMMANDS = (
-    *("train", "augment", "generate", "detect", "calibrate", "evaluate"),
+    *("train", "augment", "generate", "translate", "detect", "calibrate", "evaluate"),
     *("inspect", "export", "merge", "doctor"),
 )
 SUMMARY = "Train a GAN on your own images or tables, generate labeled samples, detect anomalies."

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from augan.bundle import Bundle
     from augan.detect.result import DetectionResult
     from augan.parallel.sharding import Shard
+    from augan.translate.api import TranslationResult
 
 
 def print_result(
@@ -82,3 +83,10 @@ def print_detection(
     print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
     if fail_on_anomaly and result.num_anomalies:
         raise typer.Exit(1)
+
+
+def print_translation(result: "TranslationResult", as_json: bool) -> None:
+    """Print the result of a translation of images."""
+    from augan.report.text import format_translation
+
+    print_result(format_translation(result), result.to_dict(), as_json)
