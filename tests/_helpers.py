@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle, DatasetInfo
+from augan.bundle import Bundle, DatasetInfo, Splits, TranslationSection
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.io.images import write_png
@@ -47,6 +47,58 @@ def make_bundle(**parts: Any) -> Bundle:
         "preprocessing": ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
     }
     return Bundle(**(defaults | parts))
+
+
+def make_translation_bundle(**parts: Any) -> Bundle:
+    """Return a bundle of hardly trained translators from gray to color images of 8 pixels.
+
+    The old camera has 12 images of each of the classes dark, gray and light, the new camera none of
+    "light". `parts` replace parts of the bundle.
+    """
+    from augan.training.budget import TrainingBudget
+    from augan.training.trainer import TrainingData, train_stages
+
+    config = Config().replace(
+        seed=3,
+        training__steps=3,
+        training__batch_size=8,
+        classifier__width=4,
+        translation__width=2,
+        translation__blocks=1,
+        translation__discriminator_width=2,
+    )
+    rng, names = np.random.default_rng(0), ("dark", "gray", "light")
+    classes = np.arange(36) % 3
+    old = (20 + 80 * classes[:, None, None, None] + rng.normal(0, 8, (36, 8, 8, 1))).clip(0, 255)
+    new = 255 - old.repeat(3, axis=-1)
+    of_old = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8))
+    of_new = replace(of_old, channels=3)
+    common = np.flatnonzero(classes < 2)
+    data = TrainingData(
+        old.astype(np.uint8),
+        classes,
+        3,
+        of_old,
+        new=TrainingData(new.astype(np.uint8)[common], classes[common], 3, of_new),
+    )
+    networks = train_stages(config, data, ["classifier", "translation"], TrainingBudget(3))
+    rows = np.arange(36)
+    return make_bundle(
+        **{
+            "config": config,
+            "data": DatasetInfo("old", 36, class_names=names, class_counts=(12, 12, 12)),
+            "preprocessing": of_old,
+            "networks": networks.for_bundle(),
+            "splits": Splits(rows, rows[:0], rows[:0]),
+            "translation": TranslationSection(
+                DatasetInfo("new", 24, class_names=names[:2], class_counts=(12, 12)),
+                of_new,
+                class_names=names,
+                common_classes=names[:2],
+            ),
+            **parts,
+        }
+    )
 
 
 def with_detector(bundle: Bundle, **changes: Any) -> Bundle:
