@@ -266,6 +266,12 @@ _RULES: tuple[ConfigRule, ...] = (
         "only one of the two networks is trained more often than the other",
         ("generator.steps=1",),
     ),
+    ConfigRule(
+        "translation.class_weight with translation.cycle=none",
+        lambda c: c.translation.class_weight > 0 and c.translation.cycle == "none",
+        "the classifier of the old camera sees images after the translation back",
+        ("translation.cycle=one-sided",),
+    ),
 )
 
 

@@ -55,7 +55,13 @@ SEPARATE = {
         )
     },
 }
-DEFAULTS = {key: values[0] for key, values in (CHOICES | SEPARATE).items()}
+TRANSLATION = {
+    "gan.loss": ("nonsaturating",),
+    "discriminator.norm": ("batch",),
+    "translation.class_weight": ("0", "1"),
+    "translation.cycle": ("one-sided", "two-sided", "none"),
+}
+DEFAULTS = {key: values[0] for key, values in (CHOICES | SEPARATE | TRANSLATION).items()}
 
 
 def config_of(choice):
@@ -67,7 +73,7 @@ def combinations():
     """Return every combination, from the fewest changes to the most, with its broken rules."""
     choices = [
         dict(zip(settings, values))
-        for settings in (CHOICES, SEPARATE)
+        for settings in (CHOICES, SEPARATE, TRANSLATION)
         for values in itertools.product(*settings.values())
     ]
     choices.sort(key=lambda choice: sum(choice[key] != DEFAULTS[key] for key in choice))
@@ -191,7 +197,11 @@ def test_readme_of_configs_contains_every_rule():
         assert f"| {rule.name} | {rule.reason} | " in page
     for file in config_reference.PAGE.parent.glob("*.yaml"):
         assert f"]({file.name})" in page
-    papers = {"wgan-gp": "Gulrajani et al. 2017", "few-images": "Zhao et al. 2020"}
+    papers = {
+        "cut": "Park et al. 2020",
+        "wgan-gp": "Gulrajani et al. 2017",
+        "few-images": "Zhao et al. 2020",
+    }
     for name, paper in papers.items():
         (row,) = [line for line in page.splitlines() if f"({name}.yaml)" in line]
         assert paper in row

@@ -28,7 +28,8 @@ the file does not name keep their defaults. `--set section.key=value` overrides 
 
 ## GAN variants
 
-Every file is a complete configuration: training works without further settings.
+Every file is a complete configuration: training works without further settings. The files of a
+translation need images of a new camera (`--translate-to`).
 
 {variants}
 
