@@ -234,7 +234,7 @@ def _write_folder(
         transform=job.transform,
         seed=header.seed,
     )
-    warnings = (*context.warnings, *generator_warnings(job.bundle))
+    warnings = (*context.warnings, *generator_warnings(job.bundle, always=True))
     sampler = RejectionSampler(
         worker, generate_chunks, writer, resume_log, header.seed, stop, on_accepted
     )
@@ -355,5 +355,5 @@ def generate_folder(
         writer.preview(),
         sample_type,
         format,
-        warnings=generator_warnings(bundle),
+        warnings=generator_warnings(bundle, always=True),
     )

@@ -237,6 +237,8 @@ class DetectorSection(Section):
         The samples of a later calibration; None (default): calibrated in the training.
     ignore_mask : ndarray of bool [H, W] or None
         Pixels that never affect scores, some but not all; None (default): every pixel counts.
+    doubts : tuple of str
+        Why the calibration guarantees nothing, in full sentences; empty (default): it holds.
     """
 
     methods: tuple[FittedMethod, ...]
@@ -244,6 +246,7 @@ class DetectorSection(Section):
     num_folds: Annotated[int, Field(strict=True, ge=2, le=MAX_FOLDS)] | None = None
     calibrated_on: CalibrationSamples | None = None
     ignore_mask: Mask | None = None
+    doubts: tuple[Text, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.method_names)) != len(self.methods):

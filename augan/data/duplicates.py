@@ -4,6 +4,8 @@ A near-duplicate of a training image scores lower than a new image, so the calib
 would be too low.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from augan.data.sequences import ConcatRows
@@ -80,6 +82,39 @@ def find_near_duplicates(
     return sorted(pairs, key=lambda pair: (-pair[2], pair[1]))
 
 
+class DistinctImages:
+    """Counter of the images that do not nearly equal an earlier one, such as frames of a video.
+
+    Images are compared as by `find_near_duplicates`. Of more than 2,000 distinct images, the later
+    ones count as distinct without a comparison.
+    """
+
+    def __init__(self) -> None:
+        self._thumbs = np.empty((MAX_CALIBRATION, THUMBNAIL_SIZE**2), np.float32)
+        self._groups: list[int] = []
+        self._num_distinct = 0
+
+    def add(self, images: Iterable[np.ndarray]) -> None:
+        """Compare images `[H, W, C]` of any size with the earlier ones."""
+        for image in images:
+            small = _resampled(image)
+            thumbs, flat = _normalized(small.reshape(1, -1))
+            correlation = self._thumbs[: self._num_distinct] @ thumbs[0]
+            nearest = int(correlation.argmax()) if len(correlation) else -1
+            if nearest >= 0 and not flat[0] and correlation[nearest] >= MIN_CORRELATION:
+                self._groups.append(nearest)
+                continue
+            if self._num_distinct < MAX_CALIBRATION:
+                self._thumbs[self._num_distinct] = thumbs[0]
+            self._groups.append(self._num_distinct)
+            self._num_distinct += 1
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Text `[N]`: one name for each image and those that nearly equal it."""
+        return np.array([str(group) for group in self._groups])
+
+
 def has_near_unique_column(rows: np.ndarray) -> bool:
     """Whether a column of a table hardly ever has one value in two different rows.
 
@@ -121,6 +156,18 @@ def _thumbnails(pixels: np.ndarray | ConcatRows, rows: np.ndarray) -> tuple[np.n
         block = slice(start, start + _BLOCK_ROWS)
         gray = pixels[rows[block]].mean(axis=-1, dtype=np.float32)
         thumbs[block] = (weights @ gray @ weights.T).reshape(len(gray), -1)
+    return _normalized(thumbs)
+
+
+def _resampled(image: np.ndarray) -> np.ndarray:
+    """Return one image `[H, W, C]` as a gray thumbnail of the full size, float32 `[T, T]`."""
+    rows, columns = (_area_weights(length, THUMBNAIL_SIZE) for length in image.shape[:2])
+    small: np.ndarray = rows @ image.mean(axis=-1, dtype=np.float32) @ columns.T
+    return small
+
+
+def _normalized(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thumbnails `[R, T * T]` with mean 0 and norm 1, and whether each is flat."""
     brightest = np.abs(thumbs).max(axis=1, keepdims=True)
     thumbs -= thumbs.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(thumbs, axis=1, keepdims=True)

@@ -1,10 +1,13 @@
 """Groups of images that belong together, such as all photographs of one part, read from CSV."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from augan.data.folders import natural_key
 from augan.exceptions import DataError
 from augan.io.csv_safety import ListedFiles, read_csv_rows
 from augan.io.unicode_forms import unify
@@ -53,6 +56,60 @@ def read_groups(
         )
     forms = unify(table.values())
     return np.array([forms[table[name]] if name in table else "" for name in names], np.str_)
+
+
+def group_by_name(names: Sequence[str], group_by: str | int) -> np.ndarray:
+    """Return the groups of images by their names, text `[N]`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Relative POSIX paths of the N images.
+    group_by : str or int
+        A regular expression: the group of an image is what its parentheses match in the path, or
+        the whole match without parentheses. Or a number: that many consecutive images of a folder,
+        in the natural order of their names, are a group.
+
+    Raises
+    ------
+    DataError
+        The expression is invalid, matches no image or not all, or the number is below 1.
+
+    Examples
+    --------
+    >>> group_by_name(["p1-a.png", "p1-b.png", "p2-a.png"], "p[0-9]+").tolist()
+    ['p1', 'p1', 'p2']
+    >>> group_by_name(["f1.png", "f10.png", "f2.png"], 2).tolist()
+    ['run 0', 'run 1', 'run 0']
+    """
+    text = str(group_by).strip()
+    if isinstance(group_by, int) or text.isdecimal():
+        return _runs(names, int(text))
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise DataError(f"`group_by` {text} is no regular expression: {error}") from error
+    found = [pattern.search(name) for name in names]
+    missing = [name for name, match in zip(names, found) if match is None or not match[0]]
+    if missing:
+        raise DataError(
+            f"`group_by` {text} does not match {len(missing)} of {len(names)} images, such as "
+            f"{', '.join(missing[:3])}; give a pattern that names the group of every image"
+        )
+    parts = [(match.groups() or (match[0],)) for match in found if match is not None]
+    return np.array([" ".join(part or "" for part in groups) for groups in parts], np.str_)
+
+
+def _runs(names: Sequence[str], length: int) -> np.ndarray:
+    """Return groups of `length` consecutive images of a folder; DataError if it is below 1."""
+    if length < 1:
+        raise DataError(f"`group_by` is a number of images from 1, but is {length}")
+    groups, counts = {}, Counter[str]()
+    for name in sorted(names, key=natural_key):
+        folder = name.rpartition("/")[0]
+        groups[name] = f"{folder} run {counts[folder] // length}".strip()
+        counts[folder] += 1
+    return np.array([groups[name] for name in names], np.str_)
 
 
 def _read_table(csv_path: Path, files: ListedFiles) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import digits, fashion_mnist, is_idx_folder, read_idx_folder
 from augan.data.folders import folder_dataset
-from augan.data.groups import read_groups
+from augan.data.groups import group_by_name, read_groups
 from augan.data.modalities.tables import is_table_file, read_table, split_target
 from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
@@ -30,6 +30,7 @@ def load_dataset(
     subset: Subset = "train",
     groups: str | Path | None = None,
     target: str | None = None,
+    group_by: str | int | None = None,
 ) -> Dataset:
     """Load the training or the test subset of a dataset from a path, a built-in name or arrays.
 
@@ -55,6 +56,11 @@ def load_dataset(
         no groups.
     target : str or None
         The column of a table with the class of each row; None (default): no classes.
+    group_by : str, int or None
+        Groups by the names of image files, in place of `groups`: a regular expression, whose match
+        (or whose parenthesized parts) in the path names the group; or a number N of consecutive
+        images in the natural order of their names, for frames of a video. None (default): no
+        groups.
 
     Returns
     -------
@@ -71,12 +77,22 @@ def load_dataset(
     if subset not in ("train", "test"):
         raise DataError(f"there is no subset {subset!r}; choose train or test")
     dataset = _load(data, subset) if target is None else _with_target(data, subset, target)
+    if group_by is not None:
+        if groups is not None or not isinstance(dataset.images, ImageFiles):
+            raise DataError(
+                "`group_by` is for image files, and replaces `groups`; give one of them"
+            )
+        unlabeled = dataset.unlabeled
+        if unlabeled is not None:
+            names = group_by_name(unlabeled.names, group_by)
+            unlabeled = replace(unlabeled, groups=names)
+        return replace(dataset, groups=group_by_name(dataset.names, group_by), unlabeled=unlabeled)
     if groups is None:
         return dataset
     if not isinstance(dataset.images, ImageFiles):
         raise DataError(
-            f"a table of groups is about image files, but {dataset.name} has none; give arrays "
-            "their groups with from_arrays(x, y, groups=...)"
+            f"a table of groups is about image files, but {dataset.name} has none; leave out "
+            "`groups`; in Python give groups of arrays with from_arrays(x, y, groups=...)"
         )
     return _add_groups(dataset, dataset.images.root, groups)
 
@@ -185,7 +201,7 @@ def _file_dataset(path: Path, subset: Subset) -> Dataset:
     if suffix in IMAGE_SUFFIXES:
         advice = "one image is not a dataset; give the folder that it lies in"
     elif suffix == ".npy":
-        advice = "save it with numpy.savez(file, x=...) as an .npz file"
+        advice = "save the array as x of an .npz file; in Python numpy.savez(file, x=...)"
     raise DataError(f"{path} is of a type that augan does not read ({suffix or 'none'}); {advice}")
 
 

@@ -49,9 +49,9 @@ def check_images(x: Any) -> np.ndarray:
 def _shape_hint(x: np.ndarray) -> str:
     """Return the remedy for images of a wrong shape, as the end of an error message."""
     if x.ndim == 4 and x.shape[1] in (1, 3):
-        return "; channels come last: use x.transpose(0, 2, 3, 1)"
+        return "; channels come last; in Python use x.transpose(0, 2, 3, 1)"
     if x.ndim == 4 and x.shape[-1] == 4:
-        return "; drop the transparency: use x[..., :3]"
+        return "; drop the fourth channel, transparency; in Python use x[..., :3]"
     return "; reshape it"
 
 
@@ -197,7 +197,7 @@ def _check_objects(values: list[Any], name: str) -> list[Any]:
     """Return the values of an object array; DataError for missing values or a mix of types."""
     missing = [value is None or value != value for value in values]
     if any(missing):
-        hint = ", or give them as from_arrays(..., unlabeled=...)" if name == "label" else ""
+        hint = "; in Python, or give them to from_arrays as unlabeled=..." * (name == "label")
         raise DataError(
             f"{sum(missing)} of {len(values)} {name}s are missing (None or NaN), the first in row "
             f"{missing.index(True)}; fill them in or leave these images out{hint}"

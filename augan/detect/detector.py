@@ -376,6 +376,7 @@ def detector_section(
     trim_fraction: float = 0.0,
     calibrated_on: CalibrationSamples | None = None,
     ignore_mask: np.ndarray | None = None,
+    doubts: Sequence[str] = (),
 ) -> DetectorSection:
     """Return fitted detectors with their calibrations as the section of a bundle.
 
@@ -390,6 +391,8 @@ def detector_section(
         The samples of a calibration after the training; None: calibrated in the training.
     ignore_mask : ndarray of bool [H, W] or None
         Pixels that were ignored in that calibration; None: none.
+    doubts : sequence of str
+        Why the calibration guarantees nothing, in full sentences; default: none.
     """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
@@ -400,6 +403,7 @@ def detector_section(
         num_folds=len(first) if isinstance(first, CrossConformalEnsemble) else None,
         calibrated_on=calibrated_on,
         ignore_mask=ignore_mask,
+        doubts=tuple(doubts),
     )
 
 

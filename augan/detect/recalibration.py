@@ -12,7 +12,8 @@ import numpy as np
 from augan.bundle import Bundle, CalibrationSamples, as_bundle, save_bundle
 from augan.checks import check_out, check_path
 from augan.data.dataset import plural
-from augan.data.groups import read_groups
+from augan.data.duplicates import DistinctImages
+from augan.data.groups import group_by_name, read_groups
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector, detector_section
@@ -22,12 +23,16 @@ from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable
 from augan.io.layout import BUNDLE_FILE
 
+MAX_SIMILAR_FRACTION = 0.05  # of the images; fewer nearly equal an earlier one by chance
+
 
 def recalibrate(
     bundle: Bundle | str | Path,
     images: str | Path,
     groups: str | Path | None = None,
     ignore_mask: str | Path | None = None,
+    *,
+    group_by: str | int | None = None,
 ) -> Bundle:
     """Return a bundle whose detectors are calibrated on new normal samples.
 
@@ -46,11 +51,14 @@ def recalibrate(
         A folder or an image, or a table for a model of a table, as for `detect_folder`. Unreadable
         samples are left out, with a warning in `detector.calibrated_on` of the new bundle.
     groups : path or None
-        CSV file with the columns `path` and `group`, if several images show the same object.
+        CSV file with the columns `path` and `group`, if several images show the same object. None:
+        images that nearly equal each other, such as frames of a video, count as one group.
     ignore_mask : path or None
         An image in the size of all images; pixels above 0 are ignored in this calibration and in
         all detections with the new bundle, see `augan.detect.ignore_mask`. None: the mask of the
         bundle.
+    group_by : str, int or None
+        Groups by the names of the images, in place of `groups`; see `load_dataset`.
 
     Returns
     -------
@@ -72,16 +80,28 @@ def recalibrate(
     shape = preprocessing.original_shape
     source = open_source(Path(images), preprocessing, shape, mask)
     all_groups = None if groups is None else _read_groups(groups, Path(images), source)
+    if group_by is not None:
+        if groups is not None or not isinstance(source, ImageFolderSource):
+            raise DataError(
+                "`group_by` is for image files, and replaces `groups`; give one of them"
+            )
+        all_groups = group_by_name(source.names, group_by)
     # After the checks, because it loads TensorFlow.
     detectors = [
         Detector.from_bundle(bundle, method).without_calibration() for method in stored.method_names
     ]
-    scores, failures = _calibration_scores(detectors, source, str(images))
+    scores, failures, distinct = _calibration_scores(detectors, source, str(images))
     used = [name not in failures for name in source.names]
+    similar = None
+    used_groups = None if all_groups is None else all_groups[used]
+    if all_groups is None and distinct is not None:
+        similar = _describe_similar(distinct)
+        used_groups = None if similar is None else distinct
     for detector, values in zip(detectors, scores):
-        detector.set_calibration(values, None if all_groups is None else all_groups[used])
+        detector.set_calibration(values, used_groups)
     calibration = detectors[0].require_calibration()
-    warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
+    warnings = [*source.warnings, *([similar] if similar else [])]
+    warnings += _warnings(bundle, Path(images), failures, len(source.names))
     samples = CalibrationSamples(
         name=Path(os.path.realpath(images)).name,
         num_samples=calibration.n,
@@ -111,12 +131,14 @@ def recalibrate_run(
     out: str | Path | None = None,
     groups: str | Path | None = None,
     ignore_mask: str | Path | None = None,
+    *,
+    group_by: str | int | None = None,
 ) -> Bundle:
     """Recalibrate a detector as `recalibrate` does, and save the new bundle in a new folder.
 
     Parameters
     ----------
-    bundle, images, groups, ignore_mask
+    bundle, images, groups, ignore_mask, group_by
         As for `recalibrate`.
     out : path or None
         A folder that is new or empty; nothing is replaced. None: a folder next to the run, named
@@ -137,7 +159,7 @@ def recalibrate_run(
     bundle = as_bundle(bundle)
     target = check_out(out) or _default_folder(bundle)
     check_replaceable(target, None)  # before the samples are scored, which may take minutes
-    recalibrated = recalibrate(bundle, images, groups, ignore_mask)
+    recalibrated = recalibrate(bundle, images, groups, ignore_mask, group_by=group_by)
     with atomic_folder(target) as folder:
         save_bundle(recalibrated, folder / BUNDLE_FILE)
     recalibrated.record_path(target / BUNDLE_FILE)
@@ -162,7 +184,7 @@ def _default_folder(bundle: Bundle) -> Path:
 
 def _calibration_scores(
     detectors: Sequence[Detector], source: InputSource, where: str
-) -> tuple[list[np.ndarray], dict[str, str]]:
+) -> tuple[list[np.ndarray], dict[str, str], np.ndarray | None]:
     """Score normal samples by each detector, and refuse samples that allow no calibration.
 
     Parameters
@@ -180,6 +202,8 @@ def _calibration_scores(
         For each detector, the result of `Detector.calibration_scores`.
     failures : dict of str to str
         Name of each unreadable sample -> reason.
+    distinct : ndarray of str or None
+        One name for all images that nearly equal each other, see `DistinctImages`; None for rows.
 
     Raises
     ------
@@ -190,12 +214,15 @@ def _calibration_scores(
     preprocessing, total = detectors[0].preprocessing, len(source.names)
     chunks: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
+    distinct = DistinctImages() if preprocessing.has_pixels else None
     sample_type = preprocessing.sample_type
     samples, all_flat = plural(sample_type), True
     for names in name_chunks(source.names, preprocessing):
         batch = source.read(names)
         failures |= batch.failures
         if batch.names:
+            if distinct is not None:
+                distinct.add(batch.samples)
             chunks.append(
                 [_batch_scores(detector, batch.samples, source) for detector in detectors]
             )
@@ -221,7 +248,19 @@ def _calibration_scores(
             f"all {len(first)} {samples} in {where} have the same score, as copies of one "
             f"{sample_type} have; give different normal {samples}"
         )
-    return scores, failures
+    return scores, failures, None if distinct is None else distinct.groups
+
+
+def _describe_similar(groups: np.ndarray) -> str | None:
+    """Return a warning if many calibration images nearly equal an earlier one; else None."""
+    n, num_distinct = len(groups), len(set(groups.tolist()))
+    if n - num_distinct <= MAX_SIMILAR_FRACTION * n:
+        return None
+    return (
+        f"only {num_distinct} of {n} images differ clearly from the others, as frames of a video "
+        "do: they count as groups, and the rate is approximate; name the groups with `groups` or "
+        "`group_by`"
+    )
 
 
 def _batch_scores(

@@ -93,8 +93,8 @@ def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], 
             return arrays, list(infos)
     except _NPZ_ERRORS as error:
         raise DataError(
-            f"cannot read {path}: {str(error)[:_MAX_QUOTED_LENGTH]}; write it with "
-            "numpy.savez(file, x=..., y=...), numbers or text only"
+            f"cannot read {path}: {str(error)[:_MAX_QUOTED_LENGTH]}; write the "
+            "arrays x and y as numbers or text only; in Python numpy.savez(file, x=..., y=...)"
         ) from error
 
 

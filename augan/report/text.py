@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from augan.augment.filters.acceptance import generator_warnings
+from augan.augment.filters.acceptance import generator_is_used, generator_warnings
 from augan.bundle import Bundle
 from augan.data.cameras import common_class_names
 from augan.data.dataset import plural
@@ -138,8 +138,12 @@ def _steps(bundle: Bundle) -> Iterator[str]:
     yield "steps: " + ", ".join(
         f"{stage} {count:,}{note if stage == main else ''}" for stage, count in steps.items()
     )
-    if bundle.has("generator"):
-        yield from (f"warning: {text}" for text in generator_warnings(bundle))
+    if (
+        bundle.has("generator")
+        and not generator_is_used(bundle)
+        and any(generator_warnings(bundle, always=True))
+    ):
+        yield "the generator has learned little, which the detector does not need"
 
 
 def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:

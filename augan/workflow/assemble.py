@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import (
     Bundle,
     BundleMetrics,
@@ -48,7 +49,7 @@ def assemble_bundle(
     if data.folds:
         return _assemble_folds(data, folds, trained)
     networks, training = trained[0], _training_metrics(trained[0])
-    return Bundle(
+    bundle = Bundle(
         config=data.config,
         data=data.description,
         preprocessing=data.preprocessing,
@@ -71,6 +72,9 @@ def assemble_bundle(
             ),
         ),
     )
+    more = generator_warnings(bundle)
+    metrics = replace(bundle.metrics, warnings=(*bundle.metrics.warnings, *more))
+    return replace(bundle, metrics=metrics)
 
 
 def _assemble_folds(
@@ -177,4 +181,4 @@ def _fit_detectors(
         )
         for method in configured_methods(settings)
     ]
-    return detector_section(detectors, settings.trim_fraction)
+    return detector_section(detectors, settings.trim_fraction, doubts=data.doubts)

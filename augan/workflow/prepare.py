@@ -154,6 +154,8 @@ class PreparedData:
         The split of each fold; empty without cross-conformal training.
     new : PreparedData or None
         The images of the new camera of a translation; None: no translation.
+    doubts : tuple of str
+        Why a calibration with these samples guarantees nothing; they are among the warnings too.
     """
 
     config: Config
@@ -164,6 +166,7 @@ class PreparedData:
     unlabeled: PreparedDataset | None = None
     folds: tuple[Split, ...] = ()
     new: "PreparedData | None" = None
+    doubts: tuple[str, ...] = ()
 
     def for_fold(self, fold: Fold) -> "PreparedData":
         """Return the data for the training of one fold, with the fold's seed and split.
@@ -335,9 +338,10 @@ def prepare_data(resolved: ResolvedConfig) -> PreparedData:
     if data.skipped:
         n = len(data.skipped)
         data.warnings.append(f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv")
-    data.warnings.extend(_duplicate_warnings(data))
+    doubts = _duplicate_warnings(data)
+    data.warnings.extend(doubts)
     data.warnings.extend(_fold_warnings(data))
-    return data
+    return replace(data, doubts=tuple(doubts))
 
 
 def _prepare(
@@ -423,7 +427,7 @@ def _fold_warnings(data: PreparedData) -> list[str]:
         if n < MIN_PLAIN_SPLIT:
             return []
         return [
-            f"{n} {samples} are enough for a training without --cross-conformal, which takes a "
+            f"{n} {samples} are enough for a training without `cross_conformal`, which takes a "
             "fifth of the time and guarantees the rate instead of twice the rate"
         ]
     would_help = n < MIN_PLAIN_SPLIT and _can_make_folds(data.config, dataset)
@@ -432,7 +436,7 @@ def _fold_warnings(data: PreparedData) -> list[str]:
         return []
     return [
         f"only {available} of {n} {samples} are available for calibration, which are few for a "
-        f"false-alarm rate of {far:g}: --cross-conformal uses all, in {NUM_FOLDS} trainings"
+        f"false-alarm rate of {far:g}: `cross_conformal` uses all, in {NUM_FOLDS} trainings"
     ]
 
 

@@ -317,7 +317,9 @@ def _train_and_save(
             raise BundleError(
                 f"{error}; the training is not lost: repeat the command with --resume"
             ) from error
-    run.write_json(RUN_SUMMARY_FILE, {"seconds": stopwatch.seconds, "warnings": data.warnings})
+    run.write_json(
+        RUN_SUMMARY_FILE, {"seconds": stopwatch.seconds, "warnings": list(bundle.metrics.warnings)}
+    )
     run.finish()
     return bundle
 

@@ -20,6 +20,11 @@ import typer
 EXIT_ERROR = 2
 EXIT_REFUSED = 1
 _MAX_MESSAGE_LENGTH = 2000  # characters; a message may quote a damaged file
+# Arguments of the library that a message of one command may name for another one.
+_SHARED_OPTIONS = frozenset(
+    {"cross_conformal", "far", "fdr", "group_by", "groups", "masks", "normal", "training_data"}
+)
+_PYTHON_HINT = re.compile(r"; in Python,? [^;]*")  # a clause of a message for users of Python
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]+))?`")  # an argument in a message of the library
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
@@ -92,7 +97,7 @@ def name_options(text: str, command: Callable[..., None]) -> str:
     -------
     str
         The message with `--balance` or `--method sample`; for a switch that is False, the option
-        that turns it off, such as `--no-filter`.
+        that turns it off, such as `--no-filter`. Clauses for users of Python are left out.
     """
     parameters = inspect.signature(command).parameters
 
@@ -100,12 +105,24 @@ def name_options(text: str, command: Callable[..., None]) -> str:
         name, value = match.groups()
         options = _options(parameters[name]) if name in parameters else []
         if not options:
-            return match[0]
+            return _shared_option(match)
         if value in (None, "True", "False"):
             return options[-1] if value == "False" else options[0]
         return f"{options[0]} {value.strip(chr(39) + chr(34))}"
 
-    return _ARGUMENT.sub(replace, text)
+    return _ARGUMENT.sub(replace, _PYTHON_HINT.sub("", text))
+
+
+def _shared_option(match: re.Match[str]) -> str:
+    """Return an argument in a message as an option, if some command has it; else unchanged."""
+    name, value = match.groups()
+    is_plain = name in _SHARED_OPTIONS and value is None
+    return f"--{name.replace('_', '-')}" if is_plain else match[0]
+
+
+def name_shared_options(text: str) -> str:
+    """Replace the arguments in a warning by options, and leave out clauses for users of Python."""
+    return _ARGUMENT.sub(_shared_option, _PYTHON_HINT.sub("", text))
 
 
 def _options(parameter: inspect.Parameter) -> list[str]:

@@ -52,6 +52,14 @@ GroupsOption = Annotated[
     Path | None,
     typer.Option(help="CSV file with the columns path,group; images of a group stay together."),
 ]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX|N",
+        help="Groups by the names of the images: the part that a pattern matches, such as "
+        "'part[0-9]+', or runs of N images in order, for frames of a video.",
+    ),
+]
 FormatOption = Annotated[
     str | None,
     typer.Option(help="File format: png or npz for images, csv for tables; default: png or csv."),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from augan_cli.errors import name_shared_options
+
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.bundle import Bundle
@@ -33,7 +35,8 @@ def print_result(
     """
     if picture is not None:
         lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
-    typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))
+    text = "\n".join(map(name_shared_options, lines))
+    typer.echo(json.dumps(values, default=str) if as_json else text)
 
 
 def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:

@@ -1,9 +1,11 @@
 """Tests of errors: one line, exit code 2, nothing written."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from augan.bundle import Bundle, save_bundle
@@ -81,7 +83,8 @@ ERRORS = [
     ("train --config list.yaml", ["list.yaml"]),
     ("train images --groups missing.csv", ["missing.csv"]),
     ("train images --groups groups.csv", ["groups.csv", "3 of 4"]),
-    ("train digits --groups groups.csv", ["digits"]),
+    ("train digits --groups groups.csv", ["digits", "leave out --groups"]),
+    ("train images --group-by q+", ["--group-by q+ does not match 4 of 4"]),
     ("train corrupt", ["3 of 3"]),
     ("augment --class 10 --n 1", ["'10'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
     ("augment --class 3 --n 0", ["at least 1", "0"]),
@@ -183,3 +186,21 @@ def test_messages_name_the_options_of_the_command(message: str, expected: str) -
 def test_messages_name_the_arguments_of_the_command() -> None:
     message = "name a new folder as `out`, not one of `shards`"
     assert name_options(message, merge_command) == "name a new folder as OUT, not one of SHARDS"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"x": np.zeros((3, 3, 8, 9), np.uint8)}, "channels come last"),
+        ({"x": np.zeros((3, 8, 8, 4), np.uint8)}, "drop the fourth channel"),
+        ({"x": np.zeros((3, 8, 8), np.uint8), "y": np.array([1.0, np.nan, 2.0])}, "label"),
+        ({"x": np.array([{}], object)}, "numbers or text only"),
+    ],
+)
+def test_messages_of_commands_do_not_speak_of_python(tmp_path, arrays, expected):
+    np.savez(tmp_path / "data.npz", **arrays)
+    np.save(tmp_path / "data.npy", np.zeros(3))
+    for name, text in (("data.npz", expected), ("data.npy", ".npz file")):
+        result = invoke("train", tmp_path / name, "--out", tmp_path / "run")
+        assert_error(result, text)
+        assert not re.search(r"[Pp]ython|astype|numpy\.|from_arrays|x\[|transpose", result.stderr)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.data import duplicates
-from augan.data.duplicates import find_near_duplicates
+from augan.data.duplicates import DistinctImages, find_near_duplicates
 from augan.data.splits import Split
 
 
@@ -57,3 +57,16 @@ def test_find_near_duplicates_limits_the_compared_images(monkeypatch):
     assert sorted(pair[1] for pair in find_near_duplicates(pixels, HALVES)) == [10, 13, 16, 19]
     monkeypatch.setattr(duplicates, "MAX_OTHERS", 2)
     assert sorted(pair[:2] for pair in find_near_duplicates(pixels, HALVES)) == [(0, 10), (9, 19)]
+
+
+def test_distinct_images_count_frames_of_a_video_once():
+    rng = np.random.default_rng(0)
+    scenes = rng.uniform(0, 200, (6, 40, 30, 1))
+    frames = [scene + rng.normal(0, 1, scene.shape) for scene in scenes for _ in range(5)]
+    distinct = DistinctImages()
+    distinct.add(frames[:13])
+    distinct.add(frames[13:])
+    assert distinct.groups.tolist() == [str(number // 5) for number in range(30)]
+    flat = DistinctImages()
+    flat.add(np.full((3, 8, 8, 1), 7, np.uint8))
+    assert len(set(flat.groups)) == 3  # images without contrast are not compared

@@ -673,3 +673,41 @@ def test_classes_and_groups_of_two_unicode_forms_are_one(tmp_path):
         np.zeros((2, 8, 8), np.uint8), ["gut", decomposed], class_names=[composed, "gut"]
     )
     assert named.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("group_by", "groups"),
+    [
+        ("part[0-9]+", ["part1", "part1", "part2"]),
+        (r"(part)\d+-(\w)", ["part a", "part b", "part a"]),
+        (2, ["run 0", "run 0", "run 1"]),
+        ("2", ["run 0", "run 0", "run 1"]),
+    ],
+)
+def test_groups_by_name(tmp_path, group_by, groups):
+    make_images(tmp_path, "part1-a.png", "part1-b.png", "part2-a.png")
+    assert load_dataset(tmp_path, group_by=group_by).groups.tolist() == groups
+
+
+def test_runs_of_frames_follow_the_natural_order_of_each_folder(tmp_path):
+    names = [f"{folder}/f{number}.png" for folder in "ab" for number in (1, 2, 9, 10)]
+    make_images(tmp_path, *names)
+    dataset = load_dataset(tmp_path, group_by=2)
+    found = dict(zip(dataset.names, dataset.groups.tolist()))
+    assert [found[name] for name in names[:4]] == ["a run 0", "a run 0", "a run 1", "a run 1"]
+    assert found["b/f1.png"] == "b run 0"
+
+
+@pytest.mark.parametrize(
+    ("group_by", "message"),
+    [
+        ("q+", "does not match 2 of 2 images, such as a.png"),
+        ("(", "no regular expression"),
+        (0, "from 1, but is 0"),
+        ("b", "does not match 1 of 2"),
+    ],
+)
+def test_faulty_groups_by_name_are_refused(tmp_path, group_by, message):
+    make_images(tmp_path, "a.png", "b.png")
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path, group_by=group_by)

@@ -12,6 +12,7 @@ from augan import DetectionRequest, detect_folder, load_bundle, recalibrate
 from augan.bundle import Bundle, CalibrationSamples
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
+from augan.detect.predictor import Predictor
 from augan.detect.recalibration import recalibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
@@ -217,3 +218,37 @@ def test_too_few_images_for_the_rate_of_the_model_warn(
     )  # contains the same warnings
     assert f"warning: {exported['warning']}" == f"{lines[0]}; {lines[1].removeprefix('warning: ')}"
     assert exported["rate"] == pytest.approx(1 / 11)
+
+
+def test_frames_of_a_video_count_as_groups(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    """Thirty scenes of two frames each are thirty independent images, not sixty."""
+    frames = np.repeat(pixels[:30], 2, axis=0)
+    folder = write_images(tmp_path / "frames", frames)
+    new = recalibrate(digits_bundle, folder)
+    assert new.detector.methods[0].calibration.num_groups == 30
+    (warning,) = new.detector.calibrated_on.warnings
+    assert "only 30 of 60 images differ clearly" in warning
+    result = detect_folder(new, DetectionRequest(folder, far=0.1), tmp_path / "out", verbose=0)
+    assert not result.guarantee.exact
+    assert "60 images of 30 groups" in result.guarantee.sentence
+    named = recalibrate(digits_bundle, folder, group_by=4)
+    assert named.detector.methods[0].calibration.num_groups == 15
+    assert named.detector.calibrated_on.warnings == ()
+
+
+def test_a_new_calibration_ends_the_doubt_about_the_former(
+    digits_bundle: Bundle, normals: Path, tmp_path: Path
+) -> None:
+    doubt = "4 calibration images are nearly identical to training images"
+    doubted = replace(digits_bundle, detector=replace(digits_bundle.detector, doubts=(doubt,)))
+    result = detect_folder(doubted, DetectionRequest(normals), tmp_path / "out", verbose=0)
+    record = json.loads((tmp_path / "out" / "detection.json").read_text())
+    assert record["guarantee"]["exact"] is False
+    assert record["guarantee"]["sentence"] == f"No guarantee: {doubt}"
+    assert f"no guarantee: {doubt}" in result.warnings
+    prediction = Predictor.from_bundle(doubted).predict(np.zeros((8, 8), np.uint8))
+    assert f"no guarantee: {doubt}" in prediction.warnings
+    assert not prediction.guarantee.exact
+    assert recalibrate(doubted, normals).detector.doubts == ()

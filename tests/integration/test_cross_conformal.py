@@ -277,7 +277,7 @@ def test_table(tmp_path: Path) -> None:
     )
     assert result.guarantee.n == 60
     # Every row is a calibration row and affects the scaling of the columns.
-    assert "with --cross-conformal every row is a calibration row" in result.guarantee.sentence
+    assert "with `cross_conformal` every row is a calibration row" in result.guarantee.sentence
     assert 3 <= result.num_anomalies <= 9
     assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
         bundle.networks
@@ -342,7 +342,7 @@ def test_training_suggests_folds_for_few_images() -> None:
     assert told(60, groups=4) == []
     assert told(60, detect__cross_conformal=True) == []
     (needless,) = told(230, detect__cross_conformal=True)
-    assert "230 images are enough for a training without --cross-conformal" in needless
+    assert "230 images are enough for a training without `cross_conformal`" in needless
 
 
 def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import as_frame
 from augan.data.splits import Split, make_split
+from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.images import write_png
 from augan.io.layout import BUNDLE_FILE
 from augan.report.html.training import write_training_page
-from augan.report.text import format_training
+from augan.report.text import format_training, guarantee_sentence
 from augan.training.budget import Stopwatch
 from augan.training.defaults import DEFAULT_STEPS, resolve_defaults
 from augan.workflow.prepare import PreparedData, resolve_config
@@ -128,7 +129,7 @@ def test_the_summary_says_where_the_time_went(digits_bundle):
     assert set(told["seconds"]) == parts
     assert all(seconds >= 0 for seconds in told["seconds"].values())
     assert told["seconds"]["gan"] > 0
-    assert told["warnings"] == []
+    assert told["warnings"] == list(digits_bundle.metrics.warnings)
 
 
 def test_the_bundle_loads_and_has_everything(digits_bundle):
@@ -139,7 +140,8 @@ def test_the_bundle_loads_and_has_everything(digits_bundle):
     assert loaded == digits_bundle
     assert loaded.sha256 == digits_bundle.sha256
     assert loaded.metrics.steps == {"gan": 20, "encoder": 10, "classifier": 5}
-    assert loaded.metrics.warnings == ()
+    (warning,) = loaded.metrics.warnings
+    assert "quality of the generator after 20 steps was never measured" in warning
     assert {method.name: method.components for method in loaded.detector.methods} == {
         "auto": ("feature_neighbors", "mahalanobis", "input_neighbors"),
         "fanogan": ("image_residual", "feature_residual"),
@@ -360,20 +362,27 @@ def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tm
 
 def test_doubles_across_the_split_are_warned_of(one_class_bundles):
     without, _ = one_class_bundles
-    (warning,) = without.metrics.warnings
+    warning, never_measured = without.metrics.warnings
+    assert "never measured" in never_measured  # fanogan uses the generator
     assert "calibration images are nearly identical to training images" in warning
-    assert "--groups" in warning
+    assert "`groups` or `group_by`" in warning
+    # The doubt stays with the bundle, and takes the guarantee away wherever it is repeated.
+    assert load_bundle(run_folder(without)).detector.doubts == (warning,)
+    assert guarantee_void_reason(without) == f"no guarantee: {warning}"
+    assert guarantee_sentence(without) == f"no guarantee: {warning}"
     # Their number: calibration images whose double was fitted or tuned on.
     parts = np.asarray(without.splits.calibration) // 2
     alone = sum(count == 1 for count in np.unique(parts, return_counts=True)[1])
     assert alone > 10
     assert warning.startswith(f"{alone} ")
-    assert summary(without)["warnings"] == [warning]
+    assert summary(without)["warnings"] == [warning, never_measured]
 
 
 def test_groups_keep_doubles_together_and_make_the_promise_approximate(one_class_bundles):
     _, grouped = one_class_bundles
-    assert grouped.metrics.warnings == ()
+    (never_measured,) = grouped.metrics.warnings
+    assert "never measured" in never_measured
+    assert grouped.detector.doubts == ()
     split = grouped.splits
     parts = [set(np.asarray(rows) // 2) for rows in (split.train, split.val, split.calibration)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
@@ -585,7 +594,7 @@ def test_every_unlabeled_image_got_a_class(half_labeled):
 
 
 def test_calibration_images_among_the_unlabeled_ones_are_seen(half_labeled):
-    odd, doubles = half_labeled.metrics.warnings
+    odd, doubles, *_ = half_labeled.metrics.warnings
     assert odd == "the folder more is odd"
     assert doubles.startswith("2 calibration images are nearly identical to training images")
     assert " and 40)" in doubles or " and 41)" in doubles

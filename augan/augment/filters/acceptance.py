@@ -16,6 +16,7 @@ from augan.augment.filters.criteria import (
     UNCHECKED,
 )
 from augan.bundle import Bundle
+from augan.choices import DETECTION_METHODS
 from augan.data.dataset import plural
 from augan.exceptions import RefusedError
 
@@ -161,13 +162,25 @@ class AcceptanceStats:
         }
 
 
-def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
+def generator_is_used(bundle: Bundle) -> bool:
+    """Whether a bundle's generator makes samples, or scores them in a detection method."""
+    if bundle.config.task in ("generate", "both"):
+        return True
+    methods = () if bundle.detector is None else bundle.detector.method_names
+    known = [DETECTION_METHODS.get(name) for name in methods if name in DETECTION_METHODS]
+    return any("generator" in method.required_networks for method in known)
+
+
+def generator_warnings(bundle: Bundle, *, always: bool = False) -> tuple[str, ...]:
     """Return sentences that warn of a generator whose quality is low or was never measured.
 
     The quality is the kernel distance between generated and held-out samples. It is low if training
     has not reduced the distance to a quarter. An empty tuple means no warning, which includes a
-    bundle without training steps in its metrics.
+    bundle without training steps in its metrics, and unless `always` one whose generator is not
+    used, see `generator_is_used`.
     """
+    if not always and not generator_is_used(bundle):
+        return ()
     steps = bundle.metrics.steps.get("gan")
     if steps is None:  # trained in memory by `GANOverSampler`, which computes no metrics
         return ()

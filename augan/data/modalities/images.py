@@ -140,7 +140,7 @@ class ImagePreprocessing(Preprocessing):
     file_formats: ClassVar[tuple[str, ...]] = ("png", "npz")
     training_defaults: ClassVar[TrainingDefaults] = TRAINING_DEFAULTS
     classes_remedy: ClassVar[str] = "sort the images into one folder for each class"
-    duplicates_remedy: ClassVar[str] = "give the groups of images with --groups"
+    duplicates_remedy: ClassVar[str] = "give the groups of images with `groups` or `group_by`"
 
     def __post_init__(self) -> None:
         self._check()

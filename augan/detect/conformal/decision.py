@@ -139,8 +139,8 @@ def achievable_rate(
         rate, warning = default_rate(bundle, calibration, sample_type)
         return rate, [warning] if warning else []
     unsupported = (
-        f"too few calibration {samples} for the model's rate, detect.far={far:g}: pass another "
-        f"--far to augan detect, or calibrate on at least {min_calibration_size(far)} {samples}"
+        f"too few calibration {samples} for the model's rate, detect.far={far:g}: choose "
+        f"another `far`, or calibrate on at least {min_calibration_size(far)} {samples}"
     )
     rate, warning = calibration.choose_rate(None, sample_type)
     return rate, [unsupported, *([warning] if warning else [])]
@@ -229,5 +229,5 @@ def _unflagged(
         f"nothing is flagged, although {count} {samples} score higher than all {guarantee.n} "
         f"calibration {samples}: with so few calibration {samples} this false-discovery rate can "
         f"only flag {guarantee.min_discoveries} or more of {guarantee.num_scored}; look at the "
-        f"highest scores, choose --far, or calibrate on more normal {samples}"
+        f"highest scores, choose `far`, or calibrate on more normal {samples}"
     )

@@ -145,8 +145,9 @@ def percent(rate: float) -> str:
 def guarantee_void_reason(bundle: Bundle) -> str | None:
     """Return why the calibration stored in a bundle guarantees nothing; None: the guarantee holds.
 
-    The reasons are removed calibration samples (`trim_fraction`) and cross-conformal training on
-    rows of a table.
+    The reasons are doubts about the calibration samples, such as near-duplicates of training
+    samples, removed calibration samples (`trim_fraction`), and cross-conformal training on rows of
+    a table.
     """
     detector = bundle.detector
     if detector is None:
@@ -154,10 +155,12 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
     fits_values = bundle.preprocessing.fits_values
     if fits_values and detector.num_folds is not None and detector.calibrated_on is None:
         return (
-            "no guarantee: with --cross-conformal every row is a calibration row and also affects "
+            "no guarantee: with `cross_conformal` every row is a calibration row and also affects "
             "the scaling of the columns, so more normal rows than requested may be flagged; run "
-            "augan calibrate RUN NORMALS on other normal rows, or train without --cross-conformal"
+            "augan calibrate RUN NORMALS on other normal rows, or train without `cross_conformal`"
         )
+    if detector.doubts:
+        return f"no guarantee: {'; '.join(detector.doubts)}"
     if not detector.trim_fraction:
         return None
     return (

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import GroupsOption, IgnoreMaskOption, JsonOption, resolve_bundle
+from augan_cli.options import (
+    GroupByOption,
+    GroupsOption,
+    IgnoreMaskOption,
+    JsonOption,
+    resolve_bundle,
+)
 from augan_cli.output import print_result
 
 
@@ -18,6 +24,7 @@ def calibrate_command(
         typer.Argument(help="Folder of normal images, or a table, not used in training."),
     ],
     groups: GroupsOption = None,
+    group_by: GroupByOption = None,
     ignore_mask: IgnoreMaskOption = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
@@ -34,5 +41,5 @@ def calibrate_command(
     from augan.detect.recalibration import recalibrate_run
     from augan.report.text import format_calibration, summarize_calibration
 
-    calibrated = recalibrate_run(bundle, normals, out, groups, ignore_mask)
+    calibrated = recalibrate_run(bundle, normals, out, groups, ignore_mask, group_by=group_by)
     print_result(format_calibration(calibrated), summarize_calibration(calibrated), as_json)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augan_cli import STARTED
-from augan_cli.errors import handle_errors
-from augan_cli.options import GroupsOption, JsonOption
+from augan_cli.errors import handle_errors, name_shared_options
+from augan_cli.options import GroupByOption, GroupsOption, JsonOption
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def train_command(
     groups: GroupsOption = None,
     translate_to: _TranslateTo = None,
     class_map: _ClassMap = None,
+    group_by: GroupByOption = None,
     cross_conformal: _CrossConformal = False,
     store_latents: _StoreLatents = True,
     dtype: _Dtype = None,
@@ -138,7 +139,7 @@ def train_command(
     }
     settings = _read_config(config, overrides or [], options)
     workers = None if dry_run else _join_machines(distribute)
-    dataset = _load_dataset(data, groups, target)
+    dataset = _load_dataset(data, groups, target, group_by)
     new = _load_new_camera(dataset, data, translate_to, class_map)
     if dry_run:
         _print_settings(_resolve(settings, dataset, new).config, as_json)
@@ -169,11 +170,14 @@ def _read_config(
     return config.override([*overrides, *named])
 
 
-def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> "Dataset":
+def _load_dataset(
+    data: str | None, groups: Path | None, target: str | None, group_by: str | None
+) -> "Dataset":
     """Return the training data of the command; without a path, the built-in digits."""
     from augan.data.loading import load_dataset
 
-    return load_dataset(DEMO_DATASET if data is None else data, groups=groups, target=target)
+    data = DEMO_DATASET if data is None else data
+    return load_dataset(data, groups=groups, target=target, group_by=group_by)
 
 
 def _load_new_camera(
@@ -230,7 +234,7 @@ def _resolve(config: "Config", dataset: "Dataset", new: "Dataset | None") -> "Re
     resolved = resolve_config(config, dataset, new)
     typer.echo(format_plan(resolved), err=True)
     for warning in resolved.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(name_shared_options(f"warning: {warning}"), err=True)
     return resolved
 
 
