@@ -6,6 +6,7 @@ from augan.io.images import image_grid
 
 IMAGES_PER_CLASS = 4  # of the old camera, with their translations, and of the new camera
 MAX_CLASSES = 20  # rows of the picture
+NUM_UNLABELED_ROWS = 4  # of the picture, without classes
 _GAP_RATIO = 40  # width of a third of the picture by the width of a gap
 
 
@@ -19,7 +20,8 @@ def translation_preview(
 
     A row shows images of the old camera, then the translations of the same images, then images of
     the new camera. A missing image is white, so the right third of a row is white if the new camera
-    has no image of the class. Without classes there are four rows of any images.
+    has no image of the class. Without classes there are four rows of any images; if only the new
+    camera has no labels, any of its images are shown.
 
     Parameters
     ----------
@@ -34,8 +36,10 @@ def translation_preview(
     -------
     ndarray of uint8 [H, W, 3]
     """
+    is_labeled = bool(num_classes) and old[1] is not None and bool((old[1] >= 0).any())
+    num_rows = min(num_classes, MAX_CLASSES) if is_labeled else NUM_UNLABELED_ROWS
     thirds = [
-        _third(images, _rows(labels, len(images), num_classes))
+        _third(images, _rows(labels if is_labeled else None, len(images), num_rows))
         for images, labels in ((old[0], old[1]), (translated, old[1]), (new[0], new[1]))
     ]
     height, width, channels = thirds[0].shape
@@ -43,13 +47,12 @@ def translation_preview(
     return np.concatenate([thirds[0], gap, thirds[1], gap, thirds[2]], axis=1)
 
 
-def _rows(labels: np.ndarray | None, count: int, num_classes: int) -> list[np.ndarray]:
-    """Return the indices of the images in each row of the sheet."""
-    if not num_classes or labels is None or not (labels >= 0).any():
-        chosen = np.arange(min(count, 4 * IMAGES_PER_CLASS))
-        return [chosen[i * IMAGES_PER_CLASS : (i + 1) * IMAGES_PER_CLASS] for i in range(4)]
-    shown = range(min(num_classes, MAX_CLASSES))
-    return [np.flatnonzero(labels == label)[:IMAGES_PER_CLASS] for label in shown]
+def _rows(labels: np.ndarray | None, count: int, num_rows: int) -> list[np.ndarray]:
+    """Return the indices of the images in each row of the sheet, in order without labels."""
+    if labels is None or not (labels >= 0).any():
+        starts = range(0, num_rows * IMAGES_PER_CLASS, IMAGES_PER_CLASS)
+        return [np.arange(count)[start : start + IMAGES_PER_CLASS] for start in starts]
+    return [np.flatnonzero(labels == label)[:IMAGES_PER_CLASS] for label in range(num_rows)]
 
 
 def _third(images: np.ndarray, rows: list[np.ndarray]) -> np.ndarray:

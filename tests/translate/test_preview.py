@@ -31,3 +31,10 @@ def test_images_without_classes_fill_the_rows():
     preview = translation_preview((images, None), images, (images[:5], None), 0)
     black = (preview == 0).all(2).sum() / 48**2
     assert black == 16 + 16 + 5
+
+
+def test_a_new_camera_without_labels_fills_the_rows_of_the_classes():
+    images = np.zeros((30, 8, 8, 3), np.uint8)
+    classes = np.arange(30) % 3
+    preview = translation_preview((images, classes), images, (images, np.full(30, -1)), 3)
+    assert (preview == 0).all(2).sum() / 48**2 == 3 * 3 * IMAGES_PER_CLASS
