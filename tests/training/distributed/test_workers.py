@@ -27,6 +27,7 @@ WAIT = 240.0
 # Trains what the settings say on one device and on two, and prints how far the weights are apart.
 COMPARE = """
 import json, sys
+from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -50,6 +51,8 @@ def train(workers):
     stages, config = tuple(parts) or prepared.stages, prepared.config
     budget = TrainingBudget(config.training.steps)
     data = prepared.training_data()
+    if "translation" in stages:
+        data = replace(data, new=replace(data, samples=255 - np.asarray(data.samples)))
     found = train_stages(config, data, stages, budget, TrainingSession(workers=workers))
     return {f"{n}/{k}": v for n, one in found.for_bundle().items() for k, v in one.weights.items()}
 
@@ -103,6 +106,22 @@ def test_two_devices_train_like_one():
     plain = {"latent_dim": 4, "negative_augmentations": [], "self_supervision": False}
     apart = compare(8, 0, ["gan"], merged(task="detect", gan=plain))
     assert {key.split("/")[0] for key in apart} >= {"generator", "discriminator"}
+    assert max(apart.values()) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cycle": "two-sided", "identity_weight": 1.0},
+        {"cycle": "none", "contrastive_weight": 1.0},
+    ],
+    ids=["CycleGAN", "CUT"],
+)
+def test_two_devices_translate_like_one(settings):
+    translation = {"width": 2, "blocks": 1, "discriminator_width": 2, **settings}
+    apart = compare(16, 3, ["translation"], merged(translation=translation))
+    assert {key.split("/")[0] for key in apart} >= {"translator", "patch_discriminator"}
     assert max(apart.values()) < TOLERANCE
 
 
