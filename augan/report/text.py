@@ -158,6 +158,7 @@ def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str
         "task": bundle.config.task,
         "data": bundle.data.to_dict(),
         "metrics": bundle.metrics.to_dict(),
+        "translation": None if bundle.translation is None else bundle.translation.to_dict(),
         "seconds": dict(seconds),
     }
 

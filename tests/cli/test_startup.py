@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from augan.bundle import Bundle, save_bundle
@@ -38,6 +39,10 @@ COMMANDS = [
     (2, "train --set gan.loss=wasserstein"),
     (2, "train --task detect --set detect.far=0.0001"),
     (2, "train --out runs"),
+    (0, "train digits --translate-to inverted.npz --dry-run"),
+    (2, "train digits --translate-to digits"),
+    (2, "train digits --translate-to nowhere"),
+    (2, "train digits --class-map nowhere.csv"),
     (2, "inspect nowhere"),
     (2, "augment --class 77 --n 3"),
     (2, "augment --class 7 --n 0"),
@@ -72,6 +77,8 @@ def results(
     save_bundle(replace(digits_bundle), folder / "runs" / "a" / "bundle.augan")
     (folder / "full").mkdir()
     (folder / "full" / "notes.txt").write_text("mine")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    np.savez(folder / "inverted.npz", x=pixels, y=np.arange(20) % 10)
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps([command.split() for _, command in COMMANDS])],
