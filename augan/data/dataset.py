@@ -62,7 +62,9 @@ class Dataset:
         Text `[N]`: samples of one group stay in one split. None (default): every sample is a group
         of its own.
     skipped : tuple of (name, reason)
-        Files that were left out because they cannot be read.
+        Images that were left out because they cannot be read.
+    not_looked_at : tuple of (name, reason)
+        Files of the folder that are not part of the dataset, and why, such as a camera raw image.
     unlabeled : Dataset or None
         Training samples without labels, which do not count in N. The generator and the encoder
         train on these samples, except for the task "detect", which leaves them out, because they
@@ -86,6 +88,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     skipped: Skipped = ()
+    not_looked_at: Skipped = ()
     unlabeled: "Dataset | None" = None
     warnings: tuple[str, ...] = ()
 

@@ -1,6 +1,5 @@
-"""Image folders: search for image files, and the layout of class, train and test folders."""
+"""Image folders: the layout of class, train and test folders."""
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,18 @@ from typing import Literal
 import numpy as np
 
 from augan.data.dataset import Dataset, check_skipped
+from augan.data.files import (
+    ImageSearch,
+    expected_formats,
+    find_images,
+    raise_unsearchable,
+    search_images,
+    search_input,
+)
 from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
-from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
-from augan.io.layout import RESULT_MARKERS
+from augan.io.formats import inspect_file
+from augan.io.images import ImageHeader, UnreadableImage, read_header
 from augan.io.unicode_forms import compose, unify
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
@@ -24,63 +31,9 @@ RESERVED_FOLDERS = (
 )
 
 
-def find_images(folder: str | Path) -> list[str]:
-    """List all image files below a folder, for training or scoring.
-
-    Hidden files and folders are left out, and so are subfolders with runs or results of augan.
-    Links to files are followed; links to folders are not, because links could form a circle.
-
-    Returns
-    -------
-    list of str
-        POSIX paths relative to `folder`, sorted; a file counts by its suffix and is not opened.
-
-    Raises
-    ------
-    DataError
-        The folder, or a folder in it, cannot be searched.
-    """
-    folder = Path(folder)
-    names: list[str] = []
-    for parent, subfolders, files in os.walk(folder, onerror=_raise_unsearchable):
-        if parent != str(folder) and not RESULT_MARKERS.isdisjoint(files):
-            subfolders.clear()
-            continue
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in files:
-            path = Path(parent, name)
-            if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES:
-                names.append(path.relative_to(folder).as_posix())
-    return sorted(names)
-
-
 def list_images(images: Path) -> tuple[Path, list[str]]:
-    """Return a folder and the relative names of its images; of a file, its parent and name.
-
-    Raises
-    ------
-    DataError
-        There is no such folder or file, or the folder contains no image.
-    """
-    if images.is_file():
-        return images.parent, [images.name]
-    if not images.is_dir():
-        raise DataError(
-            f"there is no folder or image {images}; give a folder of images, or one image"
-        )
-    names = find_images(images)
-    if not names:
-        raise DataError(f"there is no image below {images}; expected PNG, JPEG, BMP, TIFF or WebP")
-    return images, names
-
-
-def _raise_unsearchable(error: OSError) -> None:
-    """Raise DataError for a folder that cannot be listed; a handler for `os.walk`."""
-    # By default os.walk skips such folders, and augan would train on the accessible images only.
-    raise DataError(
-        f"cannot search the folder {error.filename}: {error.strerror}; make it readable, or move "
-        "it elsewhere"
-    ) from error
+    """Return a folder and the relative names of its images, see `search_input`."""
+    return images.parent if images.is_file() else images, search_input(images).names
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
@@ -93,7 +46,9 @@ def natural_key(name: str) -> tuple[list[int | str], str]:
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
 
 
-def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
+def folder_dataset(
+    folder: Path, subset: Literal["train", "test"], *, follow_links: bool = False
+) -> Dataset:
     """Return the dataset in an image folder: flat, with class folders, or with train and test.
 
     Files that are empty or have no readable header are left out and recorded in `skipped`. A folder
@@ -107,6 +62,8 @@ def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
         The folder that the user named.
     subset : {"train", "test"}
         The subset to read from a folder that is divided; an undivided folder has no test subset.
+    follow_links : bool
+        Whether links to folders are searched too. Default: False.
 
     Returns
     -------
@@ -122,18 +79,25 @@ def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
     """
     base = _subset_folder(folder, subset)
     prefix = base.relative_to(folder)
-    names = [name for name in find_images(base) if not _is_unlabeled(name)]
-    unlabeled, warnings = _find_unlabeled(folder, base) if subset == "train" else ([], [])
+    found = search_images(base, follow_links=follow_links)
+    names = [name for name in found.names if not _is_unlabeled(name)]
+    warnings = found.warnings
+    unlabeled: list[str] = []
+    if subset == "train":
+        unlabeled, empty = _find_unlabeled(folder, base, follow_links)
+        warnings += empty
+    left_out = _left_out(folder, base, found)
     if not names and unlabeled:
         warnings.append(
             f"{folder} has no class folders: its {len(unlabeled)} unlabeled images are trained on "
             "as they are, without classes, and a detector takes all of them for normal"
         )
-        return replace(_files_dataset(folder, unlabeled), warnings=tuple(warnings))
+        dataset = _files_dataset(folder, unlabeled)
+        return replace(dataset, not_looked_at=left_out, warnings=tuple(warnings))
     if not names:
         raise DataError(
-            f"{base} holds no images; expected files ending in {' '.join(sorted(IMAGE_SUFFIXES))}"
-            ", in the folder itself or in one subfolder per class"
+            f"{base} holds no images{_describe_links(base)}; expected {expected_formats()}, in the "
+            f"folder itself or in one subfolder per class{found.describe_nothing()}"
         )
     classes = _class_names(base, names)
     warnings += warn_empty_class_folders(_folders_without_images(base, names))
@@ -146,8 +110,43 @@ def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
         dataset,
         labels=_labels(base, readable, classes) if classes else None,
         class_names=classes,
+        not_looked_at=left_out,
         unlabeled=_files_dataset(folder, unlabeled) if unlabeled else None,
         warnings=tuple(warnings),
+    )
+
+
+def _left_out(folder: Path, base: Path, found: ImageSearch) -> tuple[tuple[str, str], ...]:
+    """Return the files that are no part of the dataset, with names relative to `folder`.
+
+    Links directly in `base` are left to `warn_empty_class_folders`, which names them. Images that
+    lie next to the folder of the subset are files that are not looked at, too.
+    """
+    prefix = base.relative_to(folder)
+    left_out = [
+        ((prefix / name).as_posix() + name[len(name.rstrip("/")) :], reason)
+        for name, reason in found.not_looked_at
+        if not (name.endswith("/") and name.count("/") == 1)
+    ]
+    if base != folder:
+        loose = (path for path in _entries(base.parent) if path.is_file())
+        left_out += [
+            (path.relative_to(folder).as_posix(), f"it lies next to the folder {base.name}")
+            for path in loose
+            if inspect_file(path).format is not None
+        ]
+    return tuple(left_out)
+
+
+def _describe_links(base: Path) -> str:
+    """Return that all folders in `base` are links, as part of a message; "" if they are not."""
+    folders = [path for path in _entries(base) if path.is_dir()]
+    if not folders or not all(path.is_symlink() for path in folders):
+        return ""
+    shown = ", ".join(path.name for path in folders[:3])
+    return (
+        f": its folders ({shown}{', ...' if len(folders) > 3 else ''}) are links, which are not "
+        "followed; `follow_links` follows them"
     )
 
 
@@ -156,7 +155,7 @@ def _is_unlabeled(name: str) -> bool:
     return "/" in name and name.split("/")[0].casefold() in UNLABELED_FOLDERS
 
 
-def _find_unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
+def _find_unlabeled(folder: Path, base: Path, follow_links: bool) -> tuple[list[str], list[str]]:
     """Find the training images without labels of an image folder.
 
     Their folders lie in `base` and, if `base` is the folder `train`, also in `folder`.
@@ -175,7 +174,9 @@ def _find_unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
             if not path.is_dir():
                 continue
             prefix = path.relative_to(folder)
-            images = [(prefix / name).as_posix() for name in find_images(path)]
+            images = [
+                (prefix / name).as_posix() for name in find_images(path, follow_links=follow_links)
+            ]
             names += images
             if not images:
                 warnings.append(f"the folder {path} holds no images; it is ignored")
@@ -238,7 +239,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        _raise_unsearchable(error)
+        raise_unsearchable(error)
         raise
 
 
@@ -323,7 +324,10 @@ def warn_empty_class_folders(folders: list[Path]) -> list[str]:
     warnings = []
     for folder in folders:
         if folder.is_symlink():
-            warnings.append(f"the folder {folder} is a link, which is not followed; it is ignored")
+            warnings.append(
+                f"the folder {folder} is a link, which is not followed; it is ignored "
+                "(--follow-links, or follow_links=True in Python, follows it)"
+            )
             continue
         suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
         shown = " ".join(suffix or "files without an ending" for suffix in suffixes[:3])

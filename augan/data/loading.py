@@ -31,6 +31,7 @@ def load_dataset(
     groups: str | Path | None = None,
     target: str | None = None,
     group_by: str | int | None = None,
+    follow_links: bool = False,
 ) -> Dataset:
     """Load the training or the test subset of a dataset from a path, a built-in name or arrays.
 
@@ -61,6 +62,8 @@ def load_dataset(
         (or whose parenthesized parts) in the path names the group; or a number N of consecutive
         images in the natural order of their names, for frames of a video. None (default): no
         groups.
+    follow_links : bool
+        Whether links to folders below a folder of images are searched too. Default: False.
 
     Returns
     -------
@@ -76,7 +79,9 @@ def load_dataset(
     """
     if subset not in ("train", "test"):
         raise DataError(f"there is no subset {subset!r}; choose train or test")
-    dataset = _load(data, subset) if target is None else _with_target(data, subset, target)
+    dataset = (
+        _load(data, subset, follow_links) if target is None else _with_target(data, subset, target)
+    )
     if group_by is not None:
         if groups is not None or not isinstance(dataset.images, ImageFiles):
             raise DataError(
@@ -111,7 +116,9 @@ def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
     return replace(dataset, groups=groups, unlabeled=unlabeled)
 
 
-def _load(data: str | Path | tuple[Any, ...], subset: Subset) -> Dataset:
+def _load(
+    data: str | Path | tuple[Any, ...], subset: Subset, follow_links: bool = False
+) -> Dataset:
     """Load one subset from a path, a built-in name or a tuple, without target and groups."""
     if isinstance(data, tuple):
         return _tuple_dataset(data, subset)
@@ -126,7 +133,9 @@ def _load(data: str | Path | tuple[Any, ...], subset: Subset) -> Dataset:
         return DATASETS[data](subset)
     path = _expand_home(data)
     if path.is_dir():
-        return _idx_dataset(path, subset) if is_idx_folder(path) else folder_dataset(path, subset)
+        if is_idx_folder(path):
+            return _idx_dataset(path, subset)
+        return folder_dataset(path, subset, follow_links=follow_links)
     if path.is_file():
         return _file_dataset(path, subset)
     raise DataError(_not_found(str(data), path))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.data.folders import find_images
+from augan.data.files import describe_not_looked_at, expected_formats, search_images
 from augan.data.modalities.tables import is_frame, is_table_file
 from augan.data.validation import check_images
 from augan.exceptions import DataError
@@ -148,7 +148,9 @@ def as_pixel_type(pixels: Any, pixel_type: str) -> Any:
     return (pixels if is_frame(pixels) else array).astype(pixel_type) if fits else pixels
 
 
-def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[UserImage]:
+def iterate_images(
+    images: Any, pixel_type: str, is_color: bool, notes: list[str] | None = None
+) -> Iterator[UserImage]:
     """Return an iterator over the images of the user.
 
     The argument is checked by this call; the items of an iterator are checked when they are read.
@@ -164,6 +166,8 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
     is_color : bool
         Whether the model is one of color images: an array `[3, H, W]` is then refused, because its
         channels probably come first.
+    notes : list of str or None
+        Receives sentences on files of a folder that are not looked at. None (default): not needed.
 
     Raises
     ------
@@ -172,12 +176,17 @@ def iterate_images(images: Any, pixel_type: str, is_color: bool) -> Iterator[Use
     """
     if isinstance(images, str | os.PathLike) and os.fspath(images) and os.path.isdir(images):
         root = Path(images)
-        names = find_images(root)
-        if not names:
+        found = search_images(root)
+        if not found.names:
             raise DataError(
-                f"there is no image below {root}; expected PNG, JPEG, BMP, TIFF or WebP"
+                f"there is no image below {root}; expected {expected_formats()}"
+                f"{found.describe_nothing()}"
             )
-        return (UserImage(name, root / name, pixel_type) for name in names)
+        if notes is not None:
+            notes += found.warnings
+            if found.not_looked_at:
+                notes.append(describe_not_looked_at(found.not_looked_at))
+        return (UserImage(name, root / name, pixel_type) for name in found.names)
     if _is_single(images):
         return iter([_as_image(images, 0, pixel_type)])
     if is_array(images):

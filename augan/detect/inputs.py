@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.folders import list_images
+from augan.data.files import ImageSearch, search_input
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file, read_table
@@ -170,6 +170,8 @@ class InputSource(Protocol):
         Name of each sample: a path relative to the folder, or the number of a row, counted from 0.
     warnings : list of str
         Messages for the user about the input and about the samples read so far.
+    not_looked_at : list of (name, reason)
+        Files next to the samples that are no samples, and why.
     resized : set of str
         Names of the images read so far, in any process, that do not have the expected size.
     values : (float, float) or None
@@ -177,6 +179,7 @@ class InputSource(Protocol):
     """
 
     names: list[str]
+    not_looked_at: list[tuple[str, str]]
     resized: set[str]
     values: tuple[float, float] | None
 
@@ -203,6 +206,8 @@ class ImageFolderSource:
         Pixels that are filled before an image is prepared; None: no pixels.
     names : sequence of str or None
         Names of the images; None: all images of the folder, listed now.
+    follow_links : bool
+        Whether links to folders are searched too.
 
     Attributes
     ----------
@@ -210,6 +215,8 @@ class ImageFolderSource:
         The folder to which names are relative.
     names : list of str
         Names of the images.
+    not_looked_at : list of (name, reason)
+        Files of the folder that are not read, and why; empty if `names` were given.
     resized : set of str
         Names of the images read so far that do not have the expected size.
     values : (float, float) or None
@@ -230,6 +237,7 @@ class ImageFolderSource:
         expected_shape: Shape | None = None,
         ignore_mask: IgnoreMask | None = None,
         names: Sequence[str] | None = None,
+        follow_links: bool = False,
     ) -> None:
         if is_table_file(images):
             raise DataError(
@@ -238,20 +246,19 @@ class ImageFolderSource:
             )
         self.preprocessing, self.ignore_mask = preprocessing, ignore_mask
         self.expected_shape = expected_shape
-        if names is None:
-            self.root, self.names = list_images(images)
-        else:
-            self.root = images.parent if images.is_file() else images
-            self.names = list(names)
+        self.root = images.parent if images.is_file() else images
+        found = search_input(images, follow_links) if names is None else ImageSearch(list(names))
+        self.names, self.not_looked_at = found.names, found.not_looked_at
+        self._found = found
         self.shapes: set[Shape] = set()
         self.resized: set[str] = set()
         self.values: tuple[float, float] | None = None
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings that images read so far have an unexpected size or range of values."""
+        """Frames and pages that are left out, and images of an unexpected size or range."""
         other_range = self.preprocessing.describe_other_range(self.values)
-        warnings = [] if other_range is None else [other_range]
+        warnings = [*self._found.warnings, *([] if other_range is None else [other_range])]
         if self.expected_shape is not None and self.resized:
             warnings.append(describe_resized(self.resized, len(self.names), self.expected_shape))
         return warnings
@@ -314,6 +321,8 @@ class TableSource:
     ----------
     names : list of str
         Numbers of the rows.
+    not_looked_at : list
+        Always empty.
     resized : set of str
         Always empty.
     values : None
@@ -337,6 +346,7 @@ class TableSource:
         self.preprocessing = preprocessing
         self.resized: set[str] = set()
         self.values: tuple[float, float] | None = None
+        self.not_looked_at: list[tuple[str, str]] = []
         self.frame: pd.DataFrame = read_table(table, preprocessing.text_columns)
         unknown = preprocessing.unknown_columns(self.frame)
         self.warnings = [describe_unknown_columns(unknown)] if unknown else []
@@ -355,6 +365,8 @@ def open_source(
     expected_shape: Shape | None = None,
     ignore_mask: IgnoreMask | None = None,
     names: Sequence[str] | None = None,
+    *,
+    follow_links: bool = False,
 ) -> InputSource:
     """Open the images or the table at `path` for a model with this preprocessing.
 
@@ -363,8 +375,8 @@ def open_source(
     path : Path
         A folder or an image file; for `TabularPreprocessing`, a table file.
     preprocessing : Preprocessing
-    expected_shape, ignore_mask, names
-        As for `ImageFolderSource`. `expected_shape` and `names` do not apply to tables.
+    expected_shape, ignore_mask, names, follow_links
+        As for `ImageFolderSource`. They do not apply to tables, except `ignore_mask`.
 
     Raises
     ------
@@ -376,7 +388,9 @@ def open_source(
         preprocessing.require_images(MASK_OF_ROWS)
     if preprocessing.has_files:
         of_images = preprocessing.require_images()
-        return ImageFolderSource(path, of_images, expected_shape, ignore_mask, names)
+        return ImageFolderSource(
+            path, of_images, expected_shape, ignore_mask, names, follow_links=follow_links
+        )
     return TableSource(path, preprocessing.require_rows())
 
 

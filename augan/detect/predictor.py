@@ -228,7 +228,8 @@ class Predictor:
         rule = choose_decision_rule(self._bundle, calibration, far, fdr, sample_type)
         with_maps = maps and preprocessing.supports_maps
         collected = _Collected()
-        for batch, user_images in self._batches(images):
+        notes: list[str] = []
+        for batch, user_images in self._batches(images, notes):
             # A chunk that is followed by others runs in full batches, and so do the others.
             is_partial = sum(image.num_bytes for image in user_images) >= MAX_CHUNK_BYTES
             few = not (collected.names or is_partial)
@@ -244,6 +245,7 @@ class Predictor:
         warnings = [
             void_reason,
             _describe_other_range(preprocessing, collected.values),
+            *notes,
             *collected.input_warnings(self._expected_shape, self._is_color),
             rule.warning,
             decision.warning,
@@ -331,10 +333,13 @@ class Predictor:
         values = self.detector.preprocessing.resize_map(raw, shape)
         return values if self.ignore_mask is None else self.ignore_mask.zero_out(values)
 
-    def _batches(self, images: Any) -> Iterator[tuple[SampleBatch, Sequence[UserImage]]]:
+    def _batches(
+        self, images: Any, notes: list[str] | None = None
+    ) -> Iterator[tuple[SampleBatch, Sequence[UserImage]]]:
         """Return an iterator over prepared samples of the user, with the images they come from.
 
-        The type of the argument is checked by this call. Rows come with no images.
+        The type of the argument is checked by this call. Rows come with no images. `notes` receives
+        sentences on files that are not looked at.
         """
         preprocessing = self.detector.preprocessing
         size = preprocessing.reading_chunk_size
@@ -342,7 +347,8 @@ class Predictor:
             of_rows = preprocessing.require_rows()
             return self._row_batches(iterate_rows(images, of_rows, size), of_rows)
         of_images = preprocessing.require_images()
-        user_images = iterate_images(images, preprocessing.pixel_type, of_images.channels == 3)
+        is_color = of_images.channels == 3
+        user_images = iterate_images(images, preprocessing.pixel_type, is_color, notes)
         return self._image_batches(_chunks(user_images, size), of_images)
 
     def _image_batches(

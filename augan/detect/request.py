@@ -32,6 +32,8 @@ class DetectionRequest:
         (Benjamini-Hochberg over all images of this call).
     method : str or None
         A detection method of the bundle. None: its default method.
+    follow_links : bool
+        Also search links to folders below `images`.
     save_maps : bool
         Also write an anomaly map of each image, `out/maps/<path>.png`: 16 bits, gray, in the size
         of the image, in thousandths of the units of `augan.detect.visualization.anomaly_map`; 0
@@ -59,6 +61,7 @@ class DetectionRequest:
     method: str | None = None
     save_maps: bool = False
     ignore_mask: str | Path | None = None
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         check_rates(self.far, self.fdr)
@@ -68,6 +71,7 @@ class DetectionRequest:
                 f"{self.method!r}"
             )
         object.__setattr__(self, "save_maps", check_flag("save_maps", self.save_maps))
+        object.__setattr__(self, "follow_links", check_flag("follow_links", self.follow_links))
         hint = "score arrays with augan.load_detector(RUN).predict(images)"
         # Texts, so that requests are JSON-able, and equal ones compare equal.
         object.__setattr__(self, "images", check_path("images", self.images, hint))

@@ -92,7 +92,9 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
     calibration, map_calibration = load_calibrations(bundle, request.method)
     mask, mask_caveat = resolve_ignore_mask(bundle, request.ignore_mask)
     shape = get_expected_shape(bundle, preprocessing)
-    source = open_source(Path(request.images), preprocessing, shape, mask)
+    source = open_source(
+        Path(request.images), preprocessing, shape, mask, follow_links=request.follow_links
+    )
     rule = choose_decision_rule(
         bundle, calibration, request.far, request.fdr, preprocessing.sample_type
     )

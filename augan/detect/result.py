@@ -59,6 +59,9 @@ class DetectionResult:
     unreadable : list of (path, reason)
         Samples without a score: path of the image or number of the row (from 0), and why it cannot
         be read.
+    not_looked_at : list of (path, reason)
+        Files below the images that were not scored, because they are no images that augan reads,
+        or are masks or behind links to folders; empty for rows.
     warnings : list of str
         Messages that the user should read before trusting the decisions.
     top_samples : list of ScoredSample
@@ -94,6 +97,7 @@ class DetectionResult:
     num_scored: int = 0
     num_anomalies: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    not_looked_at: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     top_samples: list[ScoredSample] = field(default_factory=list)
     sample_type: str = "image"
@@ -107,6 +111,11 @@ class DetectionResult:
     images: str = ""
     bundle: str = ""
     masked_fraction: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file was scored: none is unreadable or was not looked at."""
+        return not (self.unreadable or self.not_looked_at)
 
     @property
     def most_anomalous(self) -> list[ScoredSample]:
@@ -131,6 +140,9 @@ class DetectionResult:
             "num_anomalies": self.num_anomalies,
             "threshold": self.threshold,
             "unreadable": [{"path": path, "reason": reason} for path, reason in self.unreadable],
+            "not_looked_at": [
+                {"path": path, "reason": reason} for path, reason in self.not_looked_at
+            ],
             "guarantee": self.guarantee.to_dict(),
             "drift": self.drift.to_dict(),
             "warnings": self.warnings,
@@ -220,6 +232,7 @@ def write_results(
             num_scored=scores.size,
             num_anomalies=len(flagged.names),
             unreadable=scored.unreadable,
+            not_looked_at=list(source.not_looked_at),
             warnings=[text for text in warnings if text],
             top_samples=top_samples,
             sample_type=sample_type,
@@ -308,11 +321,15 @@ def _write_overlays(
 
 
 def _write_record(path: Path, result: DetectionResult) -> None:
-    """Write `detection.json`: the summary, the bundle's id and the number of unreadable samples.
+    """Write `detection.json`: the summary, the bundle's id and the number of samples without score.
 
     The path of the folder and the list of unreadable samples are left out.
     """
     record = result.to_dict()
-    record |= {"bundle": result.bundle, "num_unreadable": len(record.pop("unreadable"))}
+    record |= {
+        "bundle": result.bundle,
+        "num_unreadable": len(record.pop("unreadable")),
+        "num_not_looked_at": len(result.not_looked_at),
+    }
     del record["out"]
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from augan.detect.request import DetectionRequest
 from augan.detect.visualization.renderer import MapRenderer
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_file, sha256_parts
+from augan.io.images import split_page
 from augan.parallel.sharding import ShardRecord
 
 NUM_PROBED_FILES = 8  # images whose content must be the same on every machine
@@ -127,7 +128,8 @@ class ScoringWorker:
         files = [] if request.ignore_mask is None else [Path(request.ignore_mask)]
         if isinstance(self.source, ImageFolderSource):
             rows = evenly_spaced(np.arange(len(self.source.names)), NUM_PROBED_FILES)
-            files += [self.source.root / self.source.names[row] for row in rows]
+            paths = (self.source.root / self.source.names[row] for row in rows)
+            files += dict.fromkeys(split_page(path)[0] for path in paths)
         else:
             files.append(Path(request.images))
         return ScoringWorkerSpec(

@@ -24,6 +24,14 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
+from augan.io.dicom import read_dicom, read_dicom_header
+from augan.io.formats import (
+    HEAD_BYTES,
+    MAX_PAGES,
+    READABLE_FORMATS,
+    inspect_content,
+    read_pages,
+)
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 89_478_485  # Pillow's limit without a warning: 256 MiB in color
@@ -32,7 +40,8 @@ JPEG_QUALITY = 90  # of images inside a page
 STRIP_PIXELS = 2**22  # of an image with transparency, composited on white at once
 
 # Only these decoders see a file, whatever its suffix says: fewer parsers for hostile input.
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
+_PAGE = re.compile(r"(?P<file>.+)#(?P<number>[1-9]\d{0,5})", re.DOTALL)  # such as stack.tif#2
 # Keys under which Pillow keeps metadata that may hold an orientation.
 _METADATA = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 _GRAY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
@@ -99,13 +108,15 @@ def read_image(path: str | Path) -> np.ndarray:
 
     The EXIF orientation is applied, transparency is composited on white, palettes and CMYK become
     RGB. Gray images of 16 bits keep their depth. Color of 16 bits is refused, because Pillow drops
-    the lower 8 bits, which are all that a camera of 10 or 12 bits sets. Of several frames or pages
-    the first is read.
+    the lower 8 bits, which are all that a camera of 10 or 12 bits sets. Of several frames the first
+    is read, and of several pages of a TIFF or DICOM file the one that the path names.
 
     Parameters
     ----------
     path : path-like
-        A PNG, JPEG, BMP, TIFF or WebP file; the suffix does not matter.
+        A PNG, JPEG, BMP, TIFF, WebP, GIF or JPEG 2000 file, or with the extra `augan[formats]` a
+        HEIC, AVIF or DICOM file; the suffix does not matter. `stack.tif#2` is the second page of
+        `stack.tif`, unless there is a file of that name; without a number, the first page.
 
     Returns
     -------
@@ -120,8 +131,10 @@ def read_image(path: str | Path) -> np.ndarray:
     DataError
         The machine lacks memory or open files, or the disk fails.
     """
-    with _open(path) as pil_image:
-        return _upright_pixels(pil_image)
+    with _open(path) as opened:
+        if isinstance(opened, _DicomFrame):
+            return np.require(opened.pixels(), requirements=["C", "W"])
+        return _upright_pixels(opened)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -130,7 +143,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Parameters
     ----------
     content : bytes
-        The content of a PNG, JPEG, BMP, TIFF or WebP file.
+        The content of a file that `read_image` reads; of several pages the first.
     name : str
         Name of the image in error messages.
 
@@ -147,8 +160,10 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     with _image_errors(name):
         if not content:
             raise ValueError("it is empty (0 bytes)")
-        with _identified(BytesIO(content)) as pil_image:
-            return _upright_pixels(pil_image)
+        with _identified(BytesIO(content)) as opened:
+            if isinstance(opened, _DicomFrame):
+                return np.require(opened.pixels(), requirements=["C", "W"])
+            return _upright_pixels(opened)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -173,6 +188,8 @@ def read_mask(path: str | Path) -> np.ndarray:
         As for `read_image`.
     """
     with _open(path) as pil_image:
+        if isinstance(pil_image, _DicomFrame):
+            return np.asarray(pil_image.pixels().max(axis=2) > 0)
         if not pil_image.has_transparency_data:
             return np.asarray(_upright_pixels(pil_image).max(axis=2) > 0)
         operation = _TRANSPOSE.get(_orientation(pil_image))
@@ -216,16 +233,106 @@ def read_header(path: str | Path) -> ImageHeader:
     UnreadableImage or DataError
         As for `read_image`; damage in the pixels is not noticed.
     """
-    with _open(path) as pil_image:
-        width, height = pil_image.size
-        if _orientation(pil_image) >= 5:
+    with _open(path) as opened:
+        if isinstance(opened, _DicomFrame):
+            return opened.header
+        width, height = opened.size
+        if _orientation(opened) >= 5:
             width, height = height, width
         return ImageHeader(
             height=height,
             width=width,
-            channels=1 if pil_image.mode in _GRAY else 3,
-            dtype="uint16" if pil_image.mode in _GRAY_16_BIT else "uint8",
+            channels=1 if opened.mode in _GRAY else 3,
+            dtype="uint16" if opened.mode in _GRAY_16_BIT else "uint8",
         )
+
+
+def split_page(path: str | Path) -> tuple[Path, int | None]:
+    """Split the path of an image into its file and the number of its page.
+
+    Returns
+    -------
+    file : Path
+        The file that holds the image.
+    page : int or None
+        Number of the page, from 1; None if the path is that of a file.
+
+    Examples
+    --------
+    >>> split_page("scans/stack.tif#2")[1], split_page("scans/a.png")[1]
+    (2, None)
+    """
+    text = os.fspath(path)
+    match = _PAGE.fullmatch(text)
+    if match is None or os.path.lexists(text):
+        return Path(path), None
+    return Path(match["file"]), int(match["number"])
+
+
+@dataclass(frozen=True)
+class FilePages:
+    """The images in one file.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        Numbers of the pages that are images, from 1; empty for a file that is one image.
+    left_out : tuple of (number, kind)
+        Pages that are no images of their own ("reduced" copies of another page, "mask"), and the
+        first page beyond `MAX_PAGES` ("and later").
+    has_more_frames : bool
+        Whether the file is an animation or a collection of which the first frame alone is read.
+    """
+
+    numbers: tuple[int, ...] = ()
+    left_out: tuple[tuple[int, str], ...] = ()
+    has_more_frames: bool = False
+
+
+def list_pages(path: str | Path) -> FilePages:
+    """List the images in a file: the pages of a TIFF or DICOM file. No pixel is decoded.
+
+    A file that cannot be read counts as one image, so that its reading fails with the reason.
+    """
+    try:
+        with _image_errors(path), open(path, "rb") as stream:
+            content = inspect_content(stream.read(HEAD_BYTES), Path(path).suffix, stream)
+            if content.format == "TIFF":
+                pages = read_pages(stream)
+                numbers = tuple(page.number for page in pages if page.kind == "image")
+                left_out = tuple((p.number, p.kind) for p in pages if p.kind != "image")
+                if len(numbers) < 2 and numbers[:1] in ((), (1,)):
+                    return FilePages(left_out=left_out if numbers else ())
+                if len(pages) > MAX_PAGES:
+                    numbers = tuple(number for number in numbers if number <= MAX_PAGES)
+                    left_out = (*left_out, (MAX_PAGES + 1, "and later"))
+                return FilePages(numbers, left_out)
+            if content.format == "DICOM":
+                num_frames = read_dicom_header(stream).num_frames
+                count = min(num_frames, MAX_PAGES)
+                left_out = ((MAX_PAGES + 1, "and later"),) if num_frames > count else ()
+                return FilePages(tuple(range(1, count + 1)) if count > 1 else (), left_out)
+            if content.format in ("GIF", "HEIC"):
+                stream.seek(0)
+                with _identified(stream) as opened:
+                    return FilePages(has_more_frames=getattr(opened, "is_animated", False))
+            return FilePages(has_more_frames=content.is_animated)
+    except DataError:
+        return FilePages()
+
+
+@dataclass(frozen=True)
+class _DicomFrame:
+    """One frame of an open DICOM file, not decoded yet."""
+
+    stream: BinaryIO
+    frame: int
+    header: ImageHeader
+
+    def pixels(self) -> np.ndarray:
+        """Decode the frame, `[H, W, C]`."""
+        pixels = read_dicom(self.stream, self.frame)
+        return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 class _Silence:
@@ -258,31 +365,76 @@ _SILENCE = _Silence()
 
 
 @contextmanager
-def _open(path: str | Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow, after a check of its type, size and number of pixels.
+def _open(path: str | Path) -> "Iterator[Image.Image | _DicomFrame]":
+    """Open an image file with its decoder, after a check of its type, size and number of pixels.
 
     Errors in the block, such as those of decoding, are converted too, see `_image_errors`.
     """
     with _image_errors(path):
-        size = _size_of_regular_file(path)
+        file_path, page = split_page(path)
+        size = _size_of_regular_file(file_path)
         # A stream, because Pillow maps raw TIFF files that are opened by name into memory, and
         # exchanges height and width of those with a rotated orientation. Pillow reads a small
         # file in dozens of pieces, so a small file is read at once.
         with (
-            open(path, "rb") as file,
+            open(file_path, "rb") as file,
             BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file as stream,
-            _identified(stream) as pil_image,
+            _identified(stream, page or 1, file_path.suffix) as opened,
         ):
-            yield pil_image
+            yield opened
 
 
 @contextmanager
-def _identified(stream: BinaryIO) -> Iterator[Image.Image]:
-    """Open the content of an image file with Pillow, after a check of its number of pixels."""
-    with Image.open(stream, formats=_FORMATS) as pil_image:
+def _identified(
+    stream: BinaryIO, page: int = 1, suffix: str = ""
+) -> "Iterator[Image.Image | _DicomFrame]":
+    """Open the content of an image file with its decoder, after a check of its number of pixels.
+
+    `page` counts from 1, and `suffix` is the ending of the file's name.
+    """
+    content = inspect_content(stream.read(HEAD_BYTES), suffix, stream)
+    stream.seek(0)
+    if content.format == "DICOM":
+        yield _open_dicom(stream, page)
+        return
+    if content.format is None and content.is_known:
+        raise ValueError(content.reason)
+    with _open_pillow(stream, content.format) as pil_image:
+        if page > 1:
+            _seek(pil_image, page)
         _check_size(pil_image)
         _check_depth(pil_image)
         yield pil_image
+
+
+def _open_pillow(stream: BinaryIO, format_name: str | None) -> Image.Image:
+    """Open an image of a format other than DICOM; no pixel is decoded."""
+    if format_name == "HEIC":
+        # Not registered with Pillow, because then all code of the process would decode HEIC.
+        from pillow_heif.as_plugin import HeifImageFile
+
+        pil_image: Image.Image = HeifImageFile(stream)
+        return pil_image
+    return Image.open(stream, formats=("AVIF",) if format_name == "AVIF" else _FORMATS)
+
+
+def _seek(pil_image: Image.Image, page: int) -> None:
+    """Go to a page of an open TIFF file; ValueError if there is none of that number."""
+    if pil_image.format != "TIFF":
+        raise ValueError("it has no pages")
+    try:
+        pil_image.seek(page - 1)
+    except EOFError:
+        raise ValueError(f"it has no page {page}") from None
+
+
+def _open_dicom(stream: BinaryIO, page: int) -> _DicomFrame:
+    """Read the header of a DICOM file, and check the number of its pixels."""
+    header = read_dicom_header(stream)
+    if header.height * header.width > _max_pixels():
+        raise ValueError(_describe_size(f"{header.width} x {header.height}"))
+    upright = ImageHeader(header.height, header.width, header.channels, header.dtype)
+    return _DicomFrame(stream, page - 1, upright)
 
 
 @contextmanager
@@ -305,7 +457,7 @@ def _image_errors(name: str | Path) -> Iterator[None]:
         reason = _describe_size(f"{int(count[1]):,}" if count else "")
         raise UnreadableImage(name, reason) from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(name, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
+        raise UnreadableImage(name, f"it is not a {READABLE_FORMATS} image") from error
     except Exception as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _TRANSIENT_ERRORS:
             cause = "there is too little memory" if isinstance(error, MemoryError) else error

@@ -274,19 +274,37 @@ def format_translation(result: "TranslationResult") -> list[str]:
 def format_detection(result: "DetectionResult") -> list[str]:
     """Return the lines that `augan detect` prints.
 
-    The lines hold warnings, unreadable files, the highest flagged scores, the guarantee and the
-    path of the scores.
+    The lines hold warnings, files without a score, the highest flagged scores, the guarantee and
+    the path of the scores.
     """
     samples, prefix = plural(result.sample_type), _NAME_PREFIXES.get(result.sample_type, "")
     lines = [f"warning: {text}" for text in result.warnings]
     unreadable = [f"{path} ({reason})" for path, reason in result.unreadable]
     lines += _skipped("unreadable", unreadable, "see scores.csv")
-    lines.append(f"{result.num_anomalies} of {result.num_scored} {samples} flagged as anomalies")
+    not_looked_at = [f"{path} ({reason})" for path, reason in result.not_looked_at]
+    lines += _skipped("not looked at", not_looked_at, "see detection.json")
+    lines.append(
+        f"{result.num_anomalies} of {result.num_scored} {samples} flagged as anomalies"
+        f"{_without_score(result)}"
+    )
     flagged = [sample for sample in result.most_anomalous if sample.anomaly]
     lines += [f"  {sample.score:8.2f}  {prefix}{sample.path}" for sample in flagged]
     if more := result.num_anomalies - len(flagged):
         lines.append(f"  and {more:,} more, see scores.csv")
     return [*lines, result.guarantee.sentence, f"scores: {result.out / 'scores.csv'}"]
+
+
+def _without_score(result: "DetectionResult") -> str:
+    """Return the numbers of files without a score, as the end of a sentence; "" if there are none.
+
+    A detector that skips a file has passed it, so the sentence says both.
+    """
+    texts = []
+    if count := len(result.unreadable):
+        texts.append(f"{count:,} could not be read")
+    if count := len(result.not_looked_at):
+        texts.append(f"{count:,} file{'' if count == 1 else 's'} not looked at")
+    return "".join(f"; {text}" for text in texts)
 
 
 # Evaluation of a detector -------------------------------------------------------------------------
@@ -305,6 +323,10 @@ def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
     lines = [
         *(f"warning: {text}" for text in summary["warnings"]),
         *_skipped("unreadable", unreadable),
+        *_skipped(
+            "not looked at",
+            [f"{file['path']} ({file['reason']})" for file in summary.get("not_looked_at", ())],
+        ),
         *_skipped("without a label", summary["unlabeled"]),
         f"{summary['num_normal']} normal {samples} ({summary['normal']}) and "
         f"{summary['num_anomalies']} anomalies of {num_types}",

@@ -14,6 +14,7 @@ from augan.data.cache import PreparedDataset, load_prepared
 from augan.data.cameras import check_cameras, check_different_images, joint_class_names
 from augan.data.dataset import Dataset, Skipped, plural
 from augan.data.duplicates import MAX_CALIBRATION, find_near_duplicates
+from augan.data.files import describe_not_looked_at
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.modalities.base import Preprocessing
 from augan.data.modalities.images import ImagePreprocessing
@@ -89,6 +90,8 @@ def resolve_config(
         return _resolve_translation(config, dataset, translate_to)
     config, preprocessing = defaults.resolve_defaults(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabeled
+    if dataset.not_looked_at:
+        warnings.append(describe_not_looked_at(dataset.not_looked_at))
     if unused and config.task == "detect":
         dataset = dataset.without_unlabeled()
         warnings.append(

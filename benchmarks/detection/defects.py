@@ -24,7 +24,7 @@ from PIL import Image
 import augan
 from augan.choices import CORRUPTIONS
 from augan.config import Config
-from augan.data.folders import find_images
+from augan.data.files import find_images
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.predictor import load_detector

@@ -80,6 +80,13 @@ ShardNumberOption = Annotated[
 FailOnAnomalyOption = Annotated[
     bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
 ]
+RequireAllOption = Annotated[
+    bool,
+    typer.Option("--require-all", help="Exit with 1 if a file is unreadable or was not looked at."),
+]
+FollowLinksOption = Annotated[
+    bool, typer.Option("--follow-links", help="Also search links to folders.")
+]
 
 
 def resolve_bundle(model: Path | None, *parts: str) -> "Bundle":

@@ -59,7 +59,12 @@ def print_augmentation(result: "AugmentationResult", as_json: bool) -> None:
 
 
 def print_detection(
-    result: "DetectionResult", bundle: "Bundle", fail_on_anomaly: bool, as_json: bool
+    result: "DetectionResult",
+    bundle: "Bundle",
+    as_json: bool,
+    *,
+    fail_on_anomaly: bool = False,
+    require_all: bool = False,
 ) -> None:
     """Write the image and the report of a detection, and print its result.
 
@@ -69,13 +74,14 @@ def print_detection(
         Result of the detection.
     bundle : Bundle
         Bundle of the detector, for its preprocessing.
-    fail_on_anomaly, as_json : bool
-        The options `--fail-on-anomaly` and `--json`.
+    as_json, fail_on_anomaly, require_all : bool
+        The options `--json`, `--fail-on-anomaly` and `--require-all`.
 
     Raises
     ------
     typer.Exit
-        With code 1, if `fail_on_anomaly` and anything is flagged.
+        With code 1, if `fail_on_anomaly` and anything is flagged, or `require_all` and a file has
+        no score.
     """
     from augan.report.html.detection import write_detection_page, write_top_samples_image
     from augan.report.text import format_detection
@@ -84,7 +90,7 @@ def print_detection(
     report = write_detection_page(result)
     lines = [*format_detection(result), f"report: {report}"]
     print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
-    if fail_on_anomaly and result.num_anomalies:
+    if (fail_on_anomaly and result.num_anomalies) or (require_all and not result.is_complete):
         raise typer.Exit(1)
 
 

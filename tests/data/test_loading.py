@@ -10,7 +10,7 @@ import pytest
 
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import write_example_images
-from augan.data.folders import find_images
+from augan.data.files import find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
 from augan.data.sequences import ImageFiles

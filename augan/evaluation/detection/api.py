@@ -39,6 +39,8 @@ from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import UNDECODABLE, escape_formula
 from augan.io.layout import DETECTION_EVALUATION_FILES, EVALUATION_FILE, SCORES_FILE
 
+_USED_OPTIONS = ("images", "far", "method", "follow_links")  # of a DetectionRequest
+
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
@@ -136,7 +138,9 @@ def evaluate_detection(
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
     shape, ignore_mask = get_expected_shape(bundle, preprocessing), IgnoreMask.from_bundle(bundle)
-    source = open_source(Path(images), preprocessing, shape, ignore_mask)
+    source = open_source(
+        Path(images), preprocessing, shape, ignore_mask, follow_links=request.follow_links
+    )
     sample_labels = read_labels(labels, source.names, images, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
     paintable = _require_images(source) if detection_limit else None
@@ -161,6 +165,9 @@ def evaluate_detection(
             "baselines_skipped": baselines.skip_reason,
             "num_baseline_training": baselines.num_training,
             "images": absolute_path(images),
+            "not_looked_at": [
+                {"path": path, "reason": reason} for path, reason in source.not_looked_at
+            ],
             "bundle": bundle.bundle_id,
             "method": predictor.detector.method.name,
             "methods": list(bundle.require_detector().method_names),
@@ -178,12 +185,12 @@ def evaluate_detection(
 
 def _check_applicable(request: DetectionRequest) -> None:
     """Raise ConfigError if a request has an option that an evaluation does not use."""
-    unused = [field for field in fields(request) if field.name not in ("images", "far", "method")]
+    unused = [field for field in fields(request) if field.name not in _USED_OPTIONS]
     given = [field.name for field in unused if getattr(request, field.name) != field.default]
     if given:
         raise ConfigError(
-            f"an evaluation takes images, far and method of a DetectionRequest, but {given[0]} was "
-            f"given; leave out {given[0]}"
+            f"an evaluation takes {', '.join(_USED_OPTIONS)} of a DetectionRequest, but {given[0]} "
+            f"was given; leave out {given[0]}"
         )
 
 

@@ -45,6 +45,7 @@ def write_detection_page(result: DetectionResult) -> Path:
         _most_anomalous(result),
         _components(result),
         _unreadable(result),
+        _not_looked_at(result),
         _settings(result),
     ]
     title = f"{_title(result)} - {Path(result.images).name}"
@@ -103,7 +104,11 @@ def write_top_samples_image(result: DetectionResult, preprocessing: Preprocessin
 
 def _title(result: DetectionResult) -> str:
     """Return the title of the page, with the number of flagged samples."""
-    return f"{result.num_anomalies:,} of {result.num_scored:,} {plural(result.sample_type)} flagged"
+    title = (
+        f"{result.num_anomalies:,} of {result.num_scored:,} {plural(result.sample_type)} flagged"
+    )
+    count = len(result.not_looked_at)
+    return f"{title}, {count:,} file{'' if count == 1 else 's'} not looked at" if count else title
 
 
 def _header(result: DetectionResult) -> str:
@@ -115,6 +120,8 @@ def _header(result: DetectionResult) -> str:
         ("unreadable", f"{len(result.unreadable):,}", ""),
         ("threshold of the score", threshold, ""),
     ]
+    if result.not_looked_at:
+        figures.insert(3, ("not looked at", f"{len(result.not_looked_at):,}", "alarm"))
     sentence = result.guarantee.sentence
     warnings = [text for text in result.warnings if text.lower() != sentence.lower()]
     command = f"augan detect &middot; {escape(result.images)}"
@@ -233,6 +240,18 @@ def _unreadable(result: DetectionResult) -> str:
     more = len(result.unreadable) - len(rows)
     about = "These have no score." + (f" {more:,} more are in scores.csv." if more else "")
     return section("Unreadable", about, table(["file", "reason"], rows))
+
+
+def _not_looked_at(result: DetectionResult) -> str:
+    """Return the section of files that were not scored, as HTML; empty if there are none."""
+    if not result.not_looked_at:
+        return ""
+    shown = result.not_looked_at[:MAX_UNREADABLE]
+    more = len(result.not_looked_at) - len(shown)
+    about = "These files below the images have no score."
+    about += f" {more:,} more are in detection.json." if more else ""
+    rows = [(escape(path), escape(reason)) for path, reason in shown]
+    return section("Not looked at", about, table(["file", "reason"], rows))
 
 
 def _settings(result: DetectionResult) -> str:

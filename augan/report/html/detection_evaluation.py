@@ -188,6 +188,7 @@ def _detection_limit(summary: Mapping[str, Any]) -> str:
 def _skipped(summary: Mapping[str, Any]) -> str:
     """Return the section of files that the metrics leave out, as HTML; empty if there are none."""
     skipped = [(file["path"], file["reason"]) for file in summary["unreadable"]]
+    skipped += [(file["path"], file["reason"]) for file in summary.get("not_looked_at", ())]
     skipped += [(name, "no label") for name in summary["unlabeled"]]
     if summary["pixels"] is not None:
         skipped += [(name, "no defect in the mask") for name in summary["pixels"]["without_mask"]]

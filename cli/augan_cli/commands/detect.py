@@ -10,11 +10,13 @@ from augan_cli.options import (
     FailOnAnomalyOption,
     FarOption,
     FdrOption,
+    FollowLinksOption,
     IgnoreMaskOption,
     JsonOption,
     MethodOption,
     ModelOption,
     OutOption,
+    RequireAllOption,
     SchedulerOption,
     ShardNumberOption,
     WorkersOption,
@@ -44,6 +46,8 @@ def detect_command(
     save_maps: _SaveMaps = False,
     ignore_mask: IgnoreMaskOption = None,
     fail_on_anomaly: FailOnAnomalyOption = False,
+    require_all: RequireAllOption = False,
+    follow_links: FollowLinksOption = False,
     out: OutOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -53,22 +57,47 @@ def detect_command(
     """Score images or rows, and flag anomalies at a chosen false-alarm rate.
 
     Writes scores.csv, overlays of the flagged images, and report.html. The exit code is 0, or 2
-    after an error; with --fail-on-anomaly it is 1 if anything is flagged.
+    after an error; with --fail-on-anomaly it is 1 if anything is flagged, and with --require-all if
+    a file was not looked at.
     """
     from augan.detect.request import DetectionRequest
 
     request = DetectionRequest(
-        images, far=far, fdr=fdr, method=method, save_maps=save_maps, ignore_mask=ignore_mask
+        images,
+        far=far,
+        fdr=fdr,
+        method=method,
+        save_maps=save_maps,
+        ignore_mask=ignore_mask,
+        follow_links=follow_links,
     )
     bundle = resolve_bundle(model, "detector")
     if shard is not None:
-        _detect_shard(bundle, request, out, shard, workers, scheduler, fail_on_anomaly, as_json)
+        _refuse_with_shard(fail_on_anomaly, require_all)
+        _detect_shard(bundle, request, out, shard, workers, scheduler, as_json)
         return
     from augan.detect.api import detect_folder
     from augan_cli.output import print_detection
 
     result = detect_folder(bundle, request, out, workers=workers, scheduler=scheduler)
-    print_detection(result, bundle, fail_on_anomaly, as_json)
+    print_detection(
+        result, bundle, as_json, fail_on_anomaly=fail_on_anomaly, require_all=require_all
+    )
+
+
+def _refuse_with_shard(fail_on_anomaly: bool, require_all: bool) -> None:
+    """Raise ConfigError for options about a whole detection, which a shard is not."""
+    from augan.exceptions import ConfigError
+
+    for option, given, reason in (
+        ("--fail-on-anomaly", fail_on_anomaly, "flags nothing"),
+        ("--require-all", require_all, "scores a part of the images"),
+    ):
+        if given:
+            raise ConfigError(
+                f"{option} cannot be combined with --shard: a shard {reason}; pass {option} to "
+                "augan merge"
+            )
 
 
 def _detect_shard(
@@ -78,26 +107,18 @@ def _detect_shard(
     shard_text: str,
     workers: int | None,
     scheduler: str | None,
-    fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
     """Score the samples of one shard of the job, and print how to merge the shards.
 
-    `shard_text` is the value of `--shard`, such as "0/4". Raises ConfigError with
-    `fail_on_anomaly`.
+    `shard_text` is the value of `--shard`, such as "0/4".
     """
     from augan.detect.api import detect_shard
     from augan.detect.output_paths import default_output_folder
-    from augan.exceptions import ConfigError
     from augan.parallel.sharding import Shard
     from augan_cli.output import print_shard
 
     shard = Shard.parse(shard_text)
-    if fail_on_anomaly:
-        raise ConfigError(
-            "--fail-on-anomaly cannot be combined with --shard: a shard flags nothing; pass "
-            "--fail-on-anomaly to augan merge"
-        )
     if out is None:
         out = shard.folder_for(default_output_folder(bundle, request.images))
     folder = detect_shard(bundle, request, out, shard, workers=workers, scheduler=scheduler)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import FailOnAnomalyOption, JsonOption, SchedulerOption, WorkersOption
+from augan_cli.options import (
+    FailOnAnomalyOption,
+    JsonOption,
+    RequireAllOption,
+    SchedulerOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from augan.parallel.sharding import ShardSet
@@ -17,6 +23,7 @@ def merge_command(
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     shards: Annotated[list[Path], typer.Argument(help="All folders that --shard wrote.")],
     fail_on_anomaly: FailOnAnomalyOption = False,
+    require_all: RequireAllOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -31,27 +38,17 @@ def merge_command(
 
     job = ShardSet(shards)
     if job.settings(["command"])["command"] == COMMAND:
-        _merge_detection(job, out, workers, scheduler, fail_on_anomaly, as_json)
+        from augan.bundle import load_bundle
+        from augan.detect.api import merge_detection
+        from augan_cli.output import print_detection
+
+        result = merge_detection(job, out, workers=workers, scheduler=scheduler)
+        bundle = load_bundle(job.job["model path"])
+        print_detection(
+            result, bundle, as_json, fail_on_anomaly=fail_on_anomaly, require_all=require_all
+        )
     else:
         _merge_augmentation(job, out, workers, scheduler, as_json)
-
-
-def _merge_detection(
-    shards: "ShardSet",
-    out: Path,
-    workers: int | None,
-    scheduler: str | None,
-    fail_on_anomaly: bool,
-    as_json: bool,
-) -> None:
-    """Merge the shards of a detection into its result, and print the result."""
-    from augan.bundle import load_bundle
-    from augan.detect.api import merge_detection
-    from augan_cli.output import print_detection
-
-    result = merge_detection(shards, out, workers=workers, scheduler=scheduler)
-    bundle = load_bundle(shards.job["model path"])
-    print_detection(result, bundle, fail_on_anomaly, as_json)
 
 
 def _merge_augmentation(

@@ -122,3 +122,32 @@ def test_detect_fail_on_anomaly_exits_with_1(augan: Augan, digits_bundle: Bundle
     quiet = invoke("detect", "images/000.png", "--far", "0.01", "--fail-on-anomaly")
     assert quiet.exit_code == ("1 of 1" in quiet.stdout)
     assert "Exit with 1" in re.sub(r"[\s│]+", " ", invoke("detect", "--help").stdout)
+
+
+def test_detect_names_the_files_that_it_does_not_look_at(
+    augan: Augan, digits_bundle: Bundle
+) -> None:
+    add_run(digits_bundle, "a")
+    write_digits(Path("images"), 4)
+    assert augan("detect", "images", "--require-all").exit_code == 0
+    Path("images/photo.nef").write_bytes(b"II*\0\x08\0\0\0")
+    Path("images/notes.txt").write_text("x")
+    done = invoke("detect", "images", "--require-all")
+    assert done.exit_code == 1
+    assert "of 4 images flagged as anomalies; 2 files not looked at" in done.stdout
+    assert "not looked at: photo.nef (it is a camera raw image" in done.stdout
+    summary = only_object(augan("detect", "images", "--json"))
+    assert [file["path"] for file in summary["not_looked_at"]] == ["notes.txt", "photo.nef"]
+    record = json.loads(Path(summary["out"], "detection.json").read_text())
+    assert record["num_not_looked_at"] == 2
+    assert record["not_looked_at"] == summary["not_looked_at"]
+    page = Path(summary["report"]).read_text()
+    assert "2 files not looked at" in page
+    assert "photo.nef" in page
+    Path("images/bad.png").write_text("no image")
+    Path("images/photo.nef").unlink()
+    Path("images/notes.txt").unlink()
+    assert invoke("detect", "images", "--require-all").exit_code == 1
+    error = invoke("detect", "images", "--require-all", "--shard", "0/2")
+    assert error.exit_code == 2
+    assert "pass --require-all to augan merge" in error.stderr
