@@ -8,7 +8,6 @@ evaluation train in the same graph.
 
 References
 ----------
-Kingma, Ba (2015), Adam: a method for stochastic optimization.
 Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin,
 Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning with consistency and
 confidence. Choi, Passos, Shallue, Dahl (2019), Faster neural network training with data echoing.
@@ -26,6 +25,7 @@ from augan.evaluation.augmentation.training_set import (
     PredictProba,
     WeightedTrainingSet,
 )
+from augan.evaluation.cosine_adam import CosineAdam
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.build import build_network, network_spec
@@ -36,8 +36,6 @@ STEPS = 1200  # training steps by default
 BATCH_SIZE = 32  # images in a batch; consistency adds as many unlabeled images
 WIDTH = 24  # channels of the first block by default
 _LEARNING_RATE = 1e-3
-_BETAS = (0.9, 0.999)  # decay of the moments of Adam
-_EPSILON = 1e-7
 ECHO_FACTOR = 4  # uses of each augmented image
 FIXMATCH_THRESHOLD = 0.95  # minimum probability of a pseudo-label
 _STEPS_PER_CALL = 25  # training steps in one call of the graph
@@ -228,7 +226,8 @@ class _Graph:
 
     def __init__(self, network: keras.Model, steps: int, has_unlabeled: bool) -> None:
         self._network = network
-        self._adam = _Adam([variable.value for variable in network.trainable_variables], steps)
+        variables = [variable.value for variable in network.trainable_variables]
+        self._adam = CosineAdam(variables, steps, _LEARNING_RATE)
         shape, num_classes = network.input_shape[1:], network.output_shape[-1]
         image_spec = tf.TensorSpec((None, BATCH_SIZE, *shape), tf.float32)
         signature = [
@@ -283,51 +282,6 @@ class _Graph:
                 weak_logits = network(weak_and_strong[0], training=False)
                 loss += _fixmatch_loss(weak_logits, logits[BATCH_SIZE:])
         self._adam.apply(tape.gradient(loss, self._adam.variables))
-
-
-class _Adam:
-    """Adam with cosine decay of the learning rate; one operation updates a variable.
-
-    Keras' optimizer composes a dozen operations, which take 7 % of the time of a step.
-
-    Parameters
-    ----------
-    variables : list of tf.Variable
-        Weights, which are changed in place.
-    steps : int
-        Number of steps, after which the learning rate is 0.
-    """
-
-    def __init__(self, variables: list[Any], steps: int) -> None:
-        self.variables, self._steps = variables, steps
-        self._moments = [
-            (tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in variables
-        ]
-        self._finished = tf.Variable(0.0)  # number of finished steps
-
-    def reset(self) -> None:
-        """Forget all former steps."""
-        for variable in (self._finished, *(v for pair in self._moments for v in pair)):
-            variable.assign(tf.zeros_like(variable))
-
-    def apply(self, gradients: list[Any]) -> None:
-        """Update all variables by their gradients."""
-        decay = 0.5 * (1.0 + tf.cos(math.pi * self._finished / self._steps))
-        step = self._finished.assign_add(1.0)
-        beta_1, beta_2 = _BETAS
-        for variable, moments, gradient in zip(self.variables, self._moments, gradients):
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=moments[0].handle,
-                v=moments[1].handle,
-                beta1_power=tf.pow(beta_1, step),
-                beta2_power=tf.pow(beta_2, step),
-                lr=_LEARNING_RATE * decay,
-                beta1=beta_1,
-                beta2=beta_2,
-                epsilon=_EPSILON,
-                grad=gradient,
-            )
 
 
 def _fixmatch_loss(weak_logits: Any, strong_logits: Any) -> Any:

@@ -7,7 +7,6 @@ from augan.choices import ARMS
 from augan.evaluation.augmentation import cnn
 from augan.evaluation.augmentation.cnn import CnnClassifier
 from augan.evaluation.augmentation.subsets import SubsetSpec, sample_subset
-from augan.gan import keras, tf
 from augan.training.defaults import native_dtype
 from tests.evaluation.augmentation._helpers import scale
 
@@ -55,24 +54,6 @@ def test_consistency_arms_share_the_augmented_unlabeled_images(pool, monkeypatch
         training_set(pool, "consistency-transfer", rest_unlabeled=True), 1
     )(pool.images)
     assert np.array_equal(without, results[1])
-
-
-def test_update_is_that_of_adam_with_cosine_decay():
-    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    other = keras.models.clone_model(network)
-    other.set_weights(network.get_weights())
-    adam = cnn._Adam([variable.value for variable in network.trainable_variables], steps=4)
-    schedule = keras.optimizers.schedules.CosineDecay(cnn._LEARNING_RATE, 4)
-    optimizer, rng = keras.optimizers.Adam(schedule), np.random.default_rng(0)
-    for step in range(8):
-        if step == 4:
-            adam.reset()
-            optimizer = keras.optimizers.Adam(schedule)
-        gradients = [tf.constant(rng.normal(size=v.shape), tf.float32) for v in adam.variables]
-        adam.apply(gradients)
-        optimizer.apply(gradients, other.trainable_variables)
-    for one, wanted in zip(network.get_weights(), other.get_weights()):
-        assert one == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.skipif(native_dtype() == "float32", reason="the machine does not multiply bfloat16")
