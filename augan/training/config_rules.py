@@ -295,6 +295,16 @@ _TRANSLATION_RULES: tuple[ConfigRule, ...] = (
         ("data.tiling=null",),
     ),
     ConfigRule(
+        "task=translate with translation.cycle=none without translation.contrastive_weight",
+        lambda c: (
+            c.task == "translate"
+            and c.translation.cycle == "none"
+            and c.translation.contrastive_weight == 0
+        ),
+        "nothing ties a translated image to the image of the old camera",
+        ("translation.contrastive_weight=1",),
+    ),
+    ConfigRule(
         "task=translate with detect.cross_conformal",
         lambda c: c.task == "translate" and c.detect.cross_conformal,
         "a translation has no detector",

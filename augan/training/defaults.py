@@ -203,6 +203,12 @@ def resolve_translation_defaults(
             f"`translate_to` needs the task translate, but the task is {config.task}; leave out "
             f"`task={config.task}`, or leave out `translate_to`"
         )
+    if config.translation.class_weight and old.num_classes < 2:
+        raise ConfigError(
+            f"translation.class_weight={config.translation.class_weight:g} needs a classifier of "
+            f"the old camera, but {old.name} has {old.num_classes} classes; label its images, or "
+            "set translation.class_weight=0"
+        )
     size: int | None = config.data.size
     if size is None:
         sides = [ImagePreprocessing.fit(dataset).size for dataset in (old, new)]

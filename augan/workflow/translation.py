@@ -62,14 +62,17 @@ def check_translation(
     )
     old_labels, new_labels = (camera.joint_labels(data.class_names) for camera in (data, new))
     old_images, new_images = data.pixels[old_rows], new.pixels[new_rows]
-    translated = translator.translate(old_images, seed=data.config.seed)
+    old_keys, new_keys = old_rows.tolist(), new_rows.tolist()
+    translated = translator.translate_prepared(old_images, old_keys, seed=data.config.seed)
     predict = _classifier(networks, of_old)
     predicted, predicted_back, new_classes = None, None, new_labels
     if predict is not None and "back_translator" in networks.models:
         predicted = predict(old_images)
-        predicted_back = predict(translator.translate(translated, direction="new-to-old"))
+        back = translator.translate_prepared(translated, old_keys, direction="new-to-old")
+        predicted_back = predict(back)
         if new.dataset.labels is None:
-            new_classes = predict(translator.translate(new_images, direction="new-to-old"))
+            back = translator.translate_prepared(new_images, new_keys, direction="new-to-old")
+            new_classes = predict(back)
     images = HeldOutImages(
         old=of_old.normalize(old_images),
         translated=of_new.normalize(translated),

@@ -206,6 +206,11 @@ def test_plan_names_both_cameras_and_their_differences(cameras):
         ("data.size=8", "task=translate with data.size below 16 is not", "data.size=16"),
         ("data.tiling=true", "task=translate with data.tiling is not", "data.tiling=null"),
         (
+            "translation.cycle=none",
+            "translation.cycle=none without translation.contrastive_weight is not",
+            "translation.contrastive_weight=1",
+        ),
+        (
             "detect.cross_conformal=true",
             "task=translate with detect.cross_conformal is not",
             "detect.cross_conformal=false",
@@ -218,6 +223,13 @@ def test_settings_that_do_not_suit_a_translation_are_refused(cameras, change, wo
     if fix:
         assert str(caught.value).endswith(f"nearest legal: --set {fix}")
         resolve_config(CONFIG.override([change, fix]), *cameras)
+
+
+def test_class_weight_needs_classes_of_the_old_camera():
+    config = CONFIG.replace(translation__class_weight=1.0)
+    with pytest.raises(ConfigError, match=r"class_weight=1 needs .* but old has 0 classes; label"):
+        resolve_config(config, camera(None), camera("ab", seed=1))
+    resolve_config(config, camera("ab"), camera(None, seed=1))
 
 
 def test_task_translate_needs_a_new_camera_and_large_images_the_task(cameras):
