@@ -28,6 +28,7 @@ from augan.evaluation.translation.pixel_translation import (
     add_differences,
     exchange_low_frequencies,
     map_histograms,
+    match_grain,
     match_histograms,
     with_channels,
 )
@@ -185,14 +186,26 @@ def _all_pixel_differences(shift: CameraShift) -> CameraTrainingSet:
     CameraArm(
         "color-map",
         "fitted color map",
-        "old images with colors mapped by least squares over pairs of one class",
+        "old images with colors mapped by least squares over pairs of one class, and grain",
         needs_common_classes=True,
     )
 )
 def _color_map(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `color-map`: the map depends on the color of a pixel and on its place."""
-    images = _old_images(shift)
-    return _translated(shift, ColorMap(_common_pairs(shift, images))(images))
+    return _translated(shift, _recolored(shift, _old_images(shift)))
+
+
+@CAMERA_ARMS.register(
+    CameraArm(
+        "color-map-strong",
+        "fitted color map, strong augmentation",
+        "old images with fitted colors and grain, strong augmentation",
+        needs_common_classes=True,
+    )
+)
+def _color_map_strong(shift: CameraShift) -> CameraTrainingSet:
+    """Build the arm `color-map-strong`: `color-map` with strong augmentation."""
+    return replace(_color_map(shift), augmentation="strong")
 
 
 @CAMERA_ARMS.register(
@@ -510,4 +523,12 @@ def _filtered_colors(shift: CameraShift) -> np.ndarray:
     _common_pairs(shift, shift.old_images)
     name, channels = filter_ranking(shift, fit_colors=True)[0].name, shift.new_images.shape[-1]
     filtered = apply_filter(name, shift.old_images, channels, shift.seed)
-    return ColorMap(_common_pairs(shift, filtered))(filtered)
+    return _recolored(shift, filtered)
+
+
+def _recolored(shift: CameraShift, images: np.ndarray) -> np.ndarray:
+    """Return versions of the old images in the colors and with the grain of the new camera."""
+    pairs = _common_pairs(shift, images)
+    mapped = ColorMap(pairs)(images)
+    new = np.concatenate([pair[1] for pair in pairs])
+    return match_grain(mapped, new, child_rng(shift.seed, "grain"))

@@ -19,11 +19,11 @@ from scipy import fft
 from scipy.spatial.distance import cdist, pdist
 
 from augan.evaluation.translation.filter_bank import apply_filter, filter_names
-from augan.evaluation.translation.pixel_translation import ColorMap, Pair
+from augan.evaluation.translation.pixel_translation import ColorMap, Pair, match_grain
 from augan.seeding import child_rng
 
-MAX_PIXELS = 2**19  # pixels of the compared images of each camera, a limit of the time
-MAX_IMAGES, MIN_IMAGES = 500, 60  # compared images of each camera, if so many exist
+MAX_PIXELS = 2**20  # pixels of the compared images of each camera, a limit of the time
+MAX_IMAGES, MIN_IMAGES = 600, 60  # compared images of each camera, if so many exist
 _NUM_QUANTILES = 9  # of the colors and of the gradients of an image
 _GRID = 6  # fields along a side, in which brightness and contrast are averaged
 _BANDS = 6  # of the spectrum
@@ -59,7 +59,8 @@ def rank_filters(
     seed : int
         Seed of the chosen images and of filters with noise.
     fit_colors : bool
-        Whether a color map is fitted to the filtered images before the test, see `ColorMap`.
+        Whether a color map and the grain are fitted to the filtered images before the test, see
+        `ColorMap` and `match_grain`.
     """
     rng = child_rng(seed, "compared images")
     limit = np.clip(MAX_PIXELS // max(1, pairs[0][1][:1, ..., 0].size), MIN_IMAGES, MAX_IMAGES)
@@ -77,7 +78,9 @@ def rank_filters(
         filtered = [apply_filter(name, pair[0], channels, seed) for pair in sample]
         if fit_colors:
             color_map = ColorMap([(old, pair[1]) for old, pair in zip(filtered, sample)])
-            filtered = [color_map(old) for old in filtered]
+            filtered = [
+                match_grain(color_map(old), pair[1], rng) for old, pair in zip(filtered, sample)
+            ]
         old = [(_features(of_class) - mean) / scale for of_class in filtered]
         distances = [
             2 * cdist(a, b).mean() - _mean_distance(a) - within

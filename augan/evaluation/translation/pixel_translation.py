@@ -23,6 +23,7 @@ _LEVELS = 256
 _CHUNK_PIXELS = 2**20  # pixels that are converted to floating point at once
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue (BT.601)
 _KNOTS = 17  # support points of the color map along the brightness
+_TONES = 1024  # gray levels of the table by which a color map is applied
 _RIDGE = 1e-4  # weight of the penalty of a color map
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -157,44 +158,79 @@ class ColorMap:
     """
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        channels = pairs[0][0].shape[-1]
-        gram = len(pairs) * _roughness(channels)
+        light = _light(*pairs[0][0].shape[1:3])
+        gram = len(pairs) * _penalty(pairs[0][0].shape[-1])
         target = 0.0
         for old, new in pairs:
-            basis = sum(_color_basis(old[chunk]).sum(0, np.float64) for chunk in _chunks(old))
-            basis = basis.reshape(-1, basis.shape[-1]) / len(old)
+            basis = _mean_basis(old, light)
             colors = new.mean(0, dtype=np.float64).reshape(len(basis), -1) / 255
             gram = gram + basis.T @ basis / len(basis)
             target = target + basis.T @ colors / len(basis)
-        self._coefficients = np.linalg.solve(gram, target).astype(np.float32)
+        coefficients = np.linalg.solve(gram, target).astype(np.float32)
+        ends = np.cumsum([_KNOTS, light.shape[-1], light.shape[-1]])
+        tone, self._light, self._shade, self._chroma = np.split(coefficients, ends)
+        knots, levels = np.arange(_KNOTS) / (_KNOTS - 1), np.linspace(0, 1, _TONES)
+        curves = [np.interp(levels, knots, curve) for curve in tone.T]
+        self._tones = np.stack(curves, axis=-1).astype(np.float32)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return mapped images of the old camera."""
-        result = np.empty_like(images)
+        light = _light(*images.shape[1:3])
+        result = np.empty((*images.shape[:3], self._tones.shape[-1]), np.uint8)
         for chunk in _chunks(images):
-            result[chunk] = _to_uint8(255 * (_color_basis(images[chunk]) @ self._coefficients))
+            luma, chroma = _luma_and_chroma(images[chunk])
+            values = self._tones[np.rint(luma * (_TONES - 1)).astype(np.int64)]
+            values += light @ self._light + luma[..., None] * (light @ self._shade)
+            if chroma is not None:
+                values += chroma @ self._chroma
+            result[chunk] = _to_uint8(255 * values)
         return result
 
 
-def _color_basis(images: np.ndarray) -> np.ndarray:
-    """Return the basis functions of a color map at each pixel, float32 `[n, H, W, K]`."""
-    values = images.astype(np.float32) / 255
-    luma = values[..., 0] if values.shape[-1] == 1 else values @ _LUMA
-    distances = np.abs(luma[..., None] * (_KNOTS - 1) - np.arange(_KNOTS, dtype=np.float32))
-    parts = [np.maximum(1 - distances, 0)]
-    rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) for size in images.shape[1:3])
+def _light(height: int, width: int) -> np.ndarray:
+    """Return the polynomials of the place by which light varies, `[H, W, 5]`."""
+    rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) for size in (height, width))
     y, x = np.meshgrid(rows, columns, indexing="ij")
-    light = np.stack([x, y, x * x, y * y, x * y], axis=-1)
-    parts += [np.broadcast_to(light, (*luma.shape, 5)), light * luma[..., None]]
-    if values.shape[-1] == 3:
-        red, blue = values[..., 0] - luma, values[..., 2] - luma
-        products = [red, blue, red * red, red * blue, blue * blue, red * luma, blue * luma]
-        parts.append(np.stack(products, axis=-1))
-    return np.concatenate(parts, axis=-1)
+    return np.stack([x, y, x * x, y * y, x * y], axis=-1)
 
 
-def _roughness(channels: int) -> np.ndarray:
-    """Return the quadratic penalty of the coefficients of a color map.
+def _luma_and_chroma(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the brightness `[n, H, W]`, and for color images terms of the color `[n, H, W, 7]`."""
+    values = images.astype(np.float32) / 255
+    if values.shape[-1] == 1:
+        return values[..., 0], None
+    luma = np.minimum(values @ _LUMA, 1)
+    red, blue = values[..., 0] - luma, values[..., 2] - luma
+    terms = [red, blue, red * red, red * blue, blue * blue, red * luma, blue * luma]
+    return luma, np.stack(terms, axis=-1)
+
+
+def _mean_basis(images: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Return the mean over images of the basis functions of a color map, `[H W, K]`.
+
+    The functions are hats along the brightness, the light, the light times the brightness, and the
+    terms of the color.
+    """
+    places = light.shape[0] * light.shape[1]
+    hats, lumas, colors = np.zeros(places * _KNOTS), np.zeros((places, 1)), 0.0
+    offsets = np.arange(places) * _KNOTS
+    for chunk in _chunks(images):
+        luma, chroma = _luma_and_chroma(images[chunk])
+        position = luma.reshape(-1, places) * (_KNOTS - 1)
+        knots = np.minimum(position.astype(np.int64), _KNOTS - 2)
+        for side, weights in ((0, knots + 1 - position), (1, position - knots)):
+            rows = (knots + offsets + side).ravel()
+            hats += np.bincount(rows, weights.ravel(), places * _KNOTS)
+        lumas[:, 0] += luma.sum(0, np.float64).ravel()
+        if chroma is not None:
+            colors = colors + chroma.sum(0, np.float64).reshape(places, -1)
+    count, light = len(images), light.reshape(places, -1)
+    parts = [hats.reshape(places, _KNOTS) / count, light, light * lumas / count]
+    return np.concatenate(parts if np.isscalar(colors) else [*parts, colors / count], axis=1)
+
+
+def _penalty(channels: int) -> np.ndarray:
+    """Return the quadratic penalty of the coefficients of a color map, `[K, K]`.
 
     Bends along the brightness and all other coefficients are penalized.
     """
@@ -204,6 +240,38 @@ def _roughness(channels: int) -> np.ndarray:
     bends = np.diff(np.eye(_KNOTS), 2, axis=0)
     penalty[:_KNOTS, :_KNOTS] += _RIDGE * bends.T @ bends
     return penalty
+
+
+def match_grain(images: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add Gaussian noise to images, so that the grain is as strong as on the new camera.
+
+    Parameters
+    ----------
+    images, new : ndarray of uint8 [n, H, W, C], [m, H, W, C]
+        Images in the colors of the new camera; images of the new camera.
+    rng : numpy.random.Generator
+    """
+    missing = np.maximum(_grain(new) ** 2 - _grain(images) ** 2, 0)
+    if not missing.any():
+        return images
+    result = np.empty_like(images)
+    for chunk in _chunks(images):
+        noise = rng.standard_normal(images[chunk].shape, np.float32)
+        result[chunk] = _to_uint8(images[chunk] + np.sqrt(missing).astype(np.float32) * noise)
+    return result
+
+
+def _grain(images: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the noise by channel (Donoho, Johnstone 1994).
+
+    The noise is the median of the absolute diagonal differences of 2 x 2 pixels.
+    """
+    height, width = (size // 2 * 2 for size in images.shape[1:3])
+    even = images[:, :height, :width].astype(np.int16)
+    detail = even[:, ::2, ::2] - even[:, 1::2, ::2] - even[:, ::2, 1::2] + even[:, 1::2, 1::2]
+    # A normal number is below 0.6745 in half of the cases; the detail has twice its deviation.
+    channels = images.shape[-1]
+    return np.asarray(np.median(np.abs(detail).reshape(-1, channels), axis=0) / (2 * 0.6745))
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:

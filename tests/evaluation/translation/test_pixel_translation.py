@@ -8,6 +8,7 @@ from augan.evaluation.translation.pixel_translation import (
     add_differences,
     exchange_low_frequencies,
     map_histograms,
+    match_grain,
     match_histograms,
     with_channels,
 )
@@ -137,3 +138,14 @@ def test_color_map_of_two_images():
     """One image a class on both cameras is enough for a result."""
     color_map = ColorMap([(IMAGES[:1], IMAGES[1:2])])
     assert color_map(IMAGES).shape == IMAGES.shape
+
+
+def test_grain_is_matched():
+    rng = np.random.default_rng(3)
+    smooth = smooth_images(100, 1) // 2 + 60
+    noise = rng.standard_normal((100, 16, 16, 3)) * [4, 8, 12]
+    new = np.clip(np.rint(smooth + noise), 0, 255).astype(np.uint8)
+    matched = match_grain(np.repeat(smooth, 3, axis=-1), new, rng)
+    added = matched.astype(int) - smooth
+    assert np.allclose(added.std((0, 1, 2)), [4, 8, 12], rtol=0.15)
+    assert match_grain(new, np.repeat(smooth, 3, axis=-1), rng) is new  # grain is not removed
