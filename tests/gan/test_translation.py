@@ -8,7 +8,7 @@ import pytest
 
 from augan.config import TranslationSection
 from augan.exceptions import ConfigError
-from augan.gan import keras, tf
+from augan.gan import distribution, keras, tf
 from augan.gan.contrastive import PatchContrast
 from augan.gan.networks.build import build_network, network_spec
 from augan.gan.translation import (
@@ -131,6 +131,12 @@ def test_losses_that_lack_a_network_are_refused():
     section, averages = TranslationSection(class_weight=1.0), networks().translators
     with pytest.raises(ConfigError, match=r"class_weight requires a classifier"):
         TranslationModel(networks(), averages, section, size=16, steps=1, seed=0)
+
+
+def test_a_history_of_several_workers_is_refused(monkeypatch):
+    monkeypatch.setattr(distribution, "num_replicas", lambda: 2)
+    with pytest.raises(ConfigError, match=r"history keeps the images of one worker"):
+        model(history=4)
 
 
 def test_the_history_fills_and_then_returns_earlier_images_with_their_classes():
