@@ -62,6 +62,7 @@ def make_translation_bundle(**parts: Any) -> Bundle:
         seed=3,
         training__steps=3,
         training__batch_size=8,
+        training__dtype="float32",
         classifier__width=4,
         translation__width=2,
         translation__blocks=1,

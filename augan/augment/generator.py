@@ -1,11 +1,19 @@
-"""Generator of a bundle, as a sampler that turns latent codes into images or table rows."""
+"""Samplers of a bundle: its generator, or its translator of images to a new camera."""
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from augan.bundle import Bundle, bundle_errors, restore_network
+from augan.data.modalities.base import Preprocessing
+from augan.exceptions import BundleError
 from augan.seeding import child_rng
+
+if TYPE_CHECKING:
+    from augan.augment.methods.registry import AugmentationMethod
+    from augan.translate.translator import Translator
 
 NOISE_BLOCK_SIZE = 512  # latent codes of one child seed; a multiple of the size of a chunk
 
@@ -129,3 +137,60 @@ class GeneratorSampler:
         from augan.gan.inference import latent_noise
 
         return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.latent_prior)
+
+
+class TranslatorSampler:
+    """Sampler that translates images of the old camera with the translator of a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A bundle with a translator and labeled images of the old camera.
+
+    Attributes
+    ----------
+    preprocessing : Preprocessing
+        Preprocessing of the new camera, which converts samples to their original form.
+    class_names : tuple of str
+        Names of the classes of the old camera.
+    conditional : bool
+        True: samples are of a requested class.
+
+    Raises
+    ------
+    BundleError
+        The bundle has no translator, or the old camera no classes.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.preprocessing: Preprocessing = bundle.require_translation().preprocessing
+        self.class_names = bundle.data.class_names
+        self.conditional = True
+        if not self.class_names:
+            raise BundleError(
+                f"{bundle.path or 'this bundle'} has no classes to choose from, because the images "
+                "of the old camera are unlabeled; train on images sorted into one folder for each "
+                "class, or translate images with augan translate"
+            )
+
+    @cached_property
+    def translator(self) -> "Translator":
+        """The translator of the bundle. The networks are built on first use."""
+        from augan.translate.translator import Translator
+
+        return Translator.from_bundle(self.bundle)
+
+
+Sampler = GeneratorSampler | TranslatorSampler
+
+
+def open_sampler(bundle: Bundle, method: "AugmentationMethod") -> Sampler:
+    """Return the sampler that an augmentation method needs: a generator or a translator.
+
+    Raises
+    ------
+    BundleError
+        The bundle lacks the network, or the network cannot be built.
+    """
+    return GeneratorSampler(bundle) if method.needs_generator else TranslatorSampler(bundle)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from augan.augment.generator import GeneratorSampler
+from augan.augment.generator import Sampler, open_sampler
 from augan.augment.manifest import ManifestHeader
 from augan.augment.methods.registry import AUTO, AugmentationMethod, resolve_method
 from augan.augment.request import AugmentRequest
@@ -30,7 +30,7 @@ class AugmentJob:
     Attributes
     ----------
     bundle : Bundle
-        A bundle with a generator that was trained with classes.
+        A bundle with a generator that was trained with classes, or with a translator.
     request : AugmentRequest
         What the user asked for.
     counts : dict of int to int
@@ -79,12 +79,13 @@ class AugmentJob:
         DataError
             A class does not exist, or has too few samples.
         """
-        bundle.require("classes")
-        counts = resolve_counts(bundle, request)
         sample_type = bundle.preprocessing.sample_type
         method = resolve_method(request.method, sample_type, bundle.has)
+        if method.needs_generator:
+            bundle.require("classes")
         for part in method.required_parts:
             bundle.require(part)
+        counts = resolve_counts(bundle, request, _class_sizes(bundle, method))
         _check_class_sizes(bundle, counts, method, request.filtered)
         transform = request.transform
         if transform is None:
@@ -103,9 +104,9 @@ class AugmentJob:
         )
 
     @cached_property
-    def sampler(self) -> GeneratorSampler:
-        """Sampler with the generator of the bundle. The network is built on first use."""
-        return GeneratorSampler(self.bundle)
+    def sampler(self) -> Sampler:
+        """Sampler with the generator or translator of the bundle, which is built on first use."""
+        return open_sampler(self.bundle, self.method)
 
     @property
     def header(self) -> ManifestHeader:
@@ -142,14 +143,28 @@ class AugmentJob:
         }
 
 
-def resolve_counts(bundle: Bundle, request: AugmentRequest) -> dict[int, int]:
+def _class_sizes(bundle: Bundle, method: AugmentationMethod) -> tuple[int, ...]:
+    """Return the number of real samples of each class that a method adds samples to.
+
+    A translation adds images to those of the new camera.
+    """
+    if method.needs_generator:
+        return bundle.data.class_counts
+    of_new = bundle.require_translation().data
+    sizes = dict(zip(of_new.class_names, of_new.class_counts))
+    return tuple(sizes.get(name, 0) for name in bundle.data.class_names)
+
+
+def resolve_counts(bundle: Bundle, request: AugmentRequest, sizes: Sequence[int]) -> dict[int, int]:
     """Return the number of samples to generate for each requested class.
 
     Parameters
     ----------
     bundle : Bundle
-        The names and sizes of the classes come from the bundle.
+        The names of the classes come from the bundle.
     request : AugmentRequest
+    sizes : sequence of int
+        Number of real samples of each class, for `balance`.
 
     Returns
     -------
@@ -168,7 +183,6 @@ def resolve_counts(bundle: Bundle, request: AugmentRequest) -> dict[int, int]:
     indices = list(dict.fromkeys(resolve_class(name, class_names) for name in names))
     if request.n is not None:
         return dict.fromkeys(indices, request.n)
-    sizes = bundle.data.class_counts
     target = max(sizes) if request.balance_to is None else request.balance_to
     missing = {index: target - sizes[index] for index in indices or range(len(sizes))}
     counts = {index: number for index, number in missing.items() if number > 0}
@@ -204,7 +218,7 @@ def _check_class_sizes(
                 f"{has}, but the method {method.name} needs at least {method.min_class_size}; add "
                 "more, leave out the class, or choose another `method`"
             )
-        if filtered and size < MIN_FILTERED_CLASS_SIZE:
+        if filtered and method.needs_generator and size < MIN_FILTERED_CLASS_SIZE:
             raise DataError(
                 f"{has}, and at least {MIN_FILTERED_CLASS_SIZE} are needed, because generated "
                 "samples cannot be told from copies; add more, leave out the class, or write "

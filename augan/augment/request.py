@@ -38,8 +38,9 @@ class AugmentRequest:
         whatever `n`.
     method : str
         Augmentation method: "sample" (random noise through the generator), "interpolate" or
-        "transfer" (new latent codes, computed from the codes of training samples), or "auto", which
-        is "sample"; see `augan.augment.methods`.
+        "transfer" (new latent codes, computed from the codes of training samples), "translate"
+        (images of the old camera in the look of the new camera), or "auto", which is "sample", or
+        "translate" for a bundle without a generator; see `augan.augment.methods`.
     transform : str or None
         Classic transform that is applied to each image, a key of
         `augan.augment.transforms.TRANSFORMS`. None: the transform in the bundle's configuration.

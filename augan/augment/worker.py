@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterResult, NoFilter
-from augan.augment.generator import GeneratorSampler
+from augan.augment.generator import Sampler, open_sampler
 from augan.augment.methods.base import CandidateGenerator, Candidates
 from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle
@@ -93,8 +93,8 @@ class CandidateWorker:
 
     Attributes
     ----------
-    sampler : GeneratorSampler
-        The generator of the bundle.
+    sampler : Sampler
+        The generator or the translator of the bundle.
     method_name : str
         A name in `AUGMENTATION_METHODS`.
     method : CandidateGenerator
@@ -107,7 +107,7 @@ class CandidateWorker:
         The filter, the training data and the warnings about both.
     """
 
-    sampler: GeneratorSampler
+    sampler: Sampler
     method_name: str
     method: CandidateGenerator
     filtered: bool
@@ -118,7 +118,7 @@ class CandidateWorker:
     @classmethod
     def create(
         cls,
-        sampler: GeneratorSampler,
+        sampler: Sampler,
         method_name: str,
         filtered: bool,
         training_data: str | Path | None,
@@ -127,8 +127,8 @@ class CandidateWorker:
 
         Parameters
         ----------
-        sampler : GeneratorSampler
-            The generator.
+        sampler : Sampler
+            The generator or the translator.
         method_name : str
             A name in `AUGMENTATION_METHODS`.
         filtered : bool
@@ -214,7 +214,7 @@ class CandidateWorkerSpec:
             reverse; or the training data has changed.
         """
         bundle: Bundle = self.bundle.load()
-        sampler = GeneratorSampler(bundle)
+        sampler = open_sampler(bundle, AUGMENTATION_METHODS.get(self.method_name))
         worker = CandidateWorker.create(
             sampler, self.method_name, self.filtered, self.training_data
         )

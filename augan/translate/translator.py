@@ -29,9 +29,6 @@ from augan.translate.tiles import TileGrid, scaled_shape
 _CHUNK_SIZE = 256  # images or tiles that are float32 at once
 _BATCH_PIXELS = BATCH_SIZE * 64 * 64  # of a batch; more take gigabytes
 
-_CHUNK_SIZE = 256  # images or tiles that are float32 at once
-_BATCH_PIXELS = BATCH_SIZE * 64 * 64  # of a batch; more take gigabytes
-
 
 class Translator:
     """Trained translators between the looks of two cameras.

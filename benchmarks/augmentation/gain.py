@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.augment.methods.registry import method_names
+from augan.augment.methods.registry import generator_method_names
 from augan.augment.transforms import TRANSFORMS
 from augan.choices import ARMS
 from augan.data.cache import decode_all
@@ -387,7 +387,7 @@ def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
     parser.add_argument("--transform", choices=TRANSFORMS, help="classic augmentation")
     parser.add_argument("--steps", type=int, help="updates of the classifier cnn")
-    parser.add_argument("--gan", choices=method_names(), default=DEFAULT_GAN_ARM)
+    parser.add_argument("--gan", choices=generator_method_names(), default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")
     parser.add_argument("--synthetic-fraction", type=float, help="of the samples of a class")
     parser.add_argument(

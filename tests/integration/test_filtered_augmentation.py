@@ -303,7 +303,8 @@ class TestRefusedClass:
 
 class TestResolveCounts:
     def counts(self, bundle: Bundle, *classes: str, **options: object) -> dict[int, int]:
-        return resolve_counts(bundle, AugmentRequest(classes, **options))
+        request = AugmentRequest(classes, **options)
+        return resolve_counts(bundle, request, bundle.data.class_counts)
 
     def test_balance_fills_up_to_the_largest_class(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])

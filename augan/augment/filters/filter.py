@@ -8,7 +8,7 @@ import numpy as np
 
 from augan.augment.filters import criteria
 from augan.augment.filters.criteria import AcceptedIndex, NearestRealIndex
-from augan.augment.generator import GeneratorSampler
+from augan.augment.generator import Sampler, TranslatorSampler
 from augan.augment.methods.registry import AugmentationMethod
 from augan.augment.training_reference import TrainingReference, load_training_reference
 from augan.bundle import Bundle, bundle_errors, restore_network
@@ -243,6 +243,42 @@ def _load_network(bundle: Bundle, role: str, num_outputs: int = 1) -> "BatchInfe
     return BatchInference.from_model(model)
 
 
+class TranslationFilter(NoFilter):
+    """Filter of images that were translated to a new camera, for one class after another.
+
+    A candidate is translated back to the old camera, and rejected if the classifier of the old
+    camera assigns another class: the translation has flipped the label. There is no discriminator
+    of the new camera's missing classes, and no image of them to compare with.
+
+    Parameters
+    ----------
+    sampler : TranslatorSampler
+        Sampler of a bundle with a classifier and a translator back to the old camera.
+    """
+
+    def __init__(self, sampler: TranslatorSampler) -> None:
+        bundle, translation = sampler.bundle, sampler.bundle.require_translation()
+        self._classify = _load_network(bundle, "classifier", len(translation.class_names))
+        self._translator = sampler.translator
+
+    def set_class(self, class_index: int) -> None:
+        """Set the class that candidates must be of."""
+        self._class_index = class_index
+
+    def evaluate(self, candidates: np.ndarray) -> FilterResult:
+        """Decide about each candidate alone; prepared images `[N, S, S, C]` of the new camera."""
+        back = self._translator.translate_prepared(
+            candidates, range(len(candidates)), direction="new-to-old"
+        )
+        (logits,) = self._classify(self._translator.old.normalize(back))
+        decisions = np.full(len(candidates), criteria.ACCEPTED, object)
+        decisions[criteria.label_mismatch(logits, self._class_index)] = criteria.LABEL_MISMATCH
+        return FilterResult(
+            decisions.tolist(),
+            class_probability=criteria.class_probability(logits, self._class_index),
+        )
+
+
 @dataclass(frozen=True)
 class FilterContext:
     """Filter for a request, with the training data and the warnings that belong to it.
@@ -266,7 +302,7 @@ class FilterContext:
     @classmethod
     def load(
         cls,
-        sampler: GeneratorSampler,
+        sampler: Sampler,
         method: AugmentationMethod,
         filtered: bool,
         training_data: str | Path | None,
@@ -275,8 +311,8 @@ class FilterContext:
 
         Parameters
         ----------
-        sampler : GeneratorSampler
-            The generator of the bundle.
+        sampler : Sampler
+            The generator or the translator of the bundle.
         method : AugmentationMethod
             Declaration of the method.
         filtered : bool
@@ -291,8 +327,8 @@ class FilterContext:
         BundleError
             A network or the split in the bundle cannot be used.
         DataError
-            The data is not the data that the bundle was trained on, or `training_data` cannot be
-            read.
+            The data is not the data that the bundle was trained on, `training_data` cannot be
+            read, or the data is missing and the method requires it.
         """
         if not (filtered or method.uses_training_data or training_data is not None):
             return cls(None, NoFilter())
@@ -300,11 +336,17 @@ class FilterContext:
         samples = plural(sample_type)
         try:
             reference, missing = load_training_reference(
-                bundle, sampler.preprocessing, training_data
+                bundle, bundle.preprocessing, training_data
             )
         except DataError as error:
-            advice = f"; `filtered=False` writes {samples} without this data" if filtered else ""
+            is_optional = filtered and not method.requires_training_data
+            advice = f"; `filtered=False` writes {samples} without this data" if is_optional else ""
             raise DataError(f"{error}{advice}") from error
+        if missing and method.requires_training_data:
+            raise DataError(
+                f"{missing}; the method {method.name} needs these {samples}: give their place with "
+                "`training_data`"
+            )
         if not filtered:
             fallback = method.fallback.get(sample_type)
             warnings = (f"{missing}; {fallback}",) if missing and fallback else ()
@@ -312,12 +354,25 @@ class FilterContext:
         if not bundle.has("classifier"):
             warning = f"the bundle has no classifier, so the {samples} are not filtered"
             return cls(reference, NoFilter(), warnings=(warning,))
+        classifier = bundle.metrics.classifier
+        accuracy = None if classifier is None else classifier.accuracy
+        if isinstance(sampler, TranslatorSampler):
+            return _translation_context(sampler, reference, accuracy)
         warning = (
             f"{missing}; the {samples} were checked by the classifier only and not compared with "
             f"training {samples}: their decision is 'unchecked'"
         )
-        classifier = bundle.metrics.classifier
-        accuracy = None if classifier is None else classifier.accuracy
         with bundle_errors(bundle, "classifier or discriminator"):
             candidate_filter = CandidateFilter(bundle, reference)
         return cls(reference, candidate_filter, accuracy, () if missing is None else (warning,))
+
+
+def _translation_context(
+    sampler: TranslatorSampler, reference: TrainingReference | None, accuracy: float | None
+) -> FilterContext:
+    """Return the filter of translated images, for a bundle that has a classifier."""
+    if not sampler.bundle.has("back_translator"):
+        warning = "the bundle has no translator back to the old camera, so the images are not "
+        return FilterContext(reference, NoFilter(), warnings=(f"{warning}filtered",))
+    with bundle_errors(sampler.bundle, "classifier or translator"):
+        return FilterContext(reference, TranslationFilter(sampler), accuracy)

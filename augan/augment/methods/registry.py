@@ -1,7 +1,7 @@
 """Registry of the augmentation methods by their names on the command line.
 
 A file of this package declares a method, and registers a function or class that builds the method:
-`(GeneratorSampler, TrainingReference or None) -> CandidateGenerator`. Names and descriptions are
+`(Sampler, TrainingReference or None) -> CandidateGenerator`. Names and descriptions are
 known without importing these files.
 """
 
@@ -32,15 +32,19 @@ class AugmentationMethod:
     required_parts : tuple of str
         Parts that the bundle needs besides a generator with classes, such as "latents"; see
         `Bundle.has`.
+    needs_generator : bool
+        Whether the method needs a generator with classes. False: it translates images of the old
+        camera to the look of a new camera.
     min_class_size : int
         Smallest number of training samples of a class.
     uses_training_data : bool
-        Whether the training data is loaded for the method. The method must also work without the
-        data, which may no longer exist.
+        Whether the training data is loaded for the method. The data may no longer exist.
+    requires_training_data : bool
+        Whether the method cannot work without the data.
     fallback : mapping of str to str
         Type of sample -> clause that says what the method does if the training data is missing, for
         a warning. Types without an entry give no warning.
-    training_stage : {"gan", "autoencoder"}
+    training_stage : {"gan", "autoencoder", "translation"}
         Stage that trains a bundle for the method in `GANOverSampler`. The autoencoder also gives
         latent codes.
     rank : int
@@ -51,15 +55,18 @@ class AugmentationMethod:
     description: str
     sample_types: tuple[str, ...] = ("image", "row")
     required_parts: tuple[str, ...] = ()
+    needs_generator: bool = True
     min_class_size: int = 0
     uses_training_data: bool = False
+    requires_training_data: bool = False
     fallback: Mapping[str, str] = field(default_factory=dict)
     training_stage: str = "gan"
     rank: int = 100
 
     def suits(self, sample_type: str, has_part: Callable[[str], bool]) -> bool:
         """Return whether the method generates a type of sample, with the parts of a bundle."""
-        return sample_type in self.sample_types and all(map(has_part, self.required_parts))
+        parts = (*(["classes"] if self.needs_generator else []), *self.required_parts)
+        return sample_type in self.sample_types and all(map(has_part, parts))
 
 
 AUGMENTATION_METHODS: Registry[AugmentationMethod, Callable[..., Any]] = Registry(
@@ -73,6 +80,11 @@ def method_names() -> tuple[str, ...]:
     return tuple(method.name for method in ordered)
 
 
+def generator_method_names() -> tuple[str, ...]:
+    """Return the names of the methods that learn from one data set, ordered by rank."""
+    return tuple(n for n in method_names() if AUGMENTATION_METHODS.get(n).needs_generator)
+
+
 def check_method(name: str) -> None:
     """Raise ConfigError unless a name is "auto" or the name of a method."""
     check_choice("method", name, (AUTO, *method_names()))
@@ -82,6 +94,8 @@ def resolve_method(
     name: str, sample_type: str, has_part: Callable[[str], bool]
 ) -> AugmentationMethod:
     """Return the declaration of a method; "auto" is the first method that suits the bundle.
+
+    If no method suits the bundle, "auto" is the first method, whose missing parts can be named.
 
     Parameters
     ----------
@@ -99,8 +113,9 @@ def resolve_method(
     """
     check_method(name)
     if name == AUTO:
-        declared = map(AUGMENTATION_METHODS.get, method_names())
-        return next(method for method in declared if method.suits(sample_type, has_part))
+        declared = [AUGMENTATION_METHODS.get(method) for method in method_names()]
+        suitable = (method for method in declared if method.suits(sample_type, has_part))
+        return next(suitable, declared[0])
     method = AUGMENTATION_METHODS.get(name)
     if sample_type not in method.sample_types:
         raise ConfigError(

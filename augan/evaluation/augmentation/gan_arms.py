@@ -1,6 +1,6 @@
 """GAN arms of an evaluation of augmentation, one for each augmentation method."""
 
-from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
+from augan.augment.methods.registry import AUGMENTATION_METHODS, generator_method_names
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.evaluation.augmentation.subsets import LabelSubset
@@ -71,5 +71,5 @@ def default_config(method: str) -> Config:
 def gan_arms(
     steps: int | None = None, config: Config | None = None, base: str = "oversampling"
 ) -> tuple[GanArm, ...]:
-    """Return a GAN arm for each registered augmentation method; see `gan_arm`."""
-    return tuple(gan_arm(method, steps, config, base) for method in method_names())
+    """Return a GAN arm for each augmentation method that needs one camera; see `gan_arm`."""
+    return tuple(gan_arm(method, steps, config, base) for method in generator_method_names())

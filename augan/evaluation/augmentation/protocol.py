@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augan.augment.methods.registry import method_names
+from augan.augment.methods.registry import generator_method_names
 from augan.augment.transforms import TRANSFORMS
 from augan.checks import (
     check_choice,
@@ -172,11 +172,11 @@ class EvaluationProtocol:
     def _check_gan(self) -> None:
         """Raise ConfigError for an invalid GAN arm or invalid settings of the GAN."""
         if isinstance(self.gan, str):
-            check_choice("gan", self.gan, method_names())
+            check_choice("gan", self.gan, generator_method_names())
         elif self.gan is not None and not isinstance(self.gan, GanArm):
             raise ConfigError(
                 f"`gan` must be a GAN arm or its name, but is {self.gan!r}; give one of "
-                f"{', '.join(method_names())}, or a `GanArm`"
+                f"{', '.join(generator_method_names())}, or a `GanArm`"
             )
         if self.config is not None:
             validate_config(self.config)

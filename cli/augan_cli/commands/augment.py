@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
+from augan.augment.methods.registry import AUGMENTATION_METHODS, AUTO, method_names
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
     FormatOption,
@@ -103,7 +103,7 @@ def augment_command(
 
     bundle = None
     if class_index:
-        bundle = resolve_bundle(model, "generator", "classes")
+        bundle = _resolve_bundle(model, method)
         classes = [*(classes or []), *_classes_at(bundle, class_index)]
     request = AugmentRequest(
         classes or (),
@@ -118,7 +118,7 @@ def augment_command(
         balance_to=balance_to,
     )
     part = None if shard is None else Shard.parse(shard)
-    bundle = bundle or resolve_bundle(model, "generator", "classes")
+    bundle = bundle or _resolve_bundle(model, method)
     if part is None:
         _augment(bundle, request, out, workers, scheduler, as_json)
     else:
@@ -135,6 +135,24 @@ def _classes_at(bundle: "Bundle", positions: Sequence[int]) -> list[str]:
             shown = ", ".join(f"{index} {name}" for index, name in enumerate(names))
             raise ConfigError(f"there is no class at `class_index={position}`; there are: {shown}")
     return [names[position] for position in positions]
+
+
+def _resolve_bundle(model: Path | None, method: str) -> "Bundle":
+    """Load the bundle of the command: one with the generator or the translator of the method.
+
+    With the method "auto", a bundle that the user names decides.
+    """
+    if method != AUTO:
+        is_generator = AUGMENTATION_METHODS.get(method).needs_generator
+        parts = ("generator", "classes") if is_generator else ("translator",)
+        return resolve_bundle(model, *parts)
+    if model is None:
+        return resolve_bundle(model, "generator", "classes")
+    bundle = resolve_bundle(model)
+    if not bundle.has("translator"):
+        for part in ("generator", "classes"):
+            bundle.require(part)
+    return bundle
 
 
 def _augment(

@@ -10,10 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from augan import AugmentRequest, GANOverSampler, augment_folder, load_dataset, train
-from augan.augment.generator import GeneratorSampler
+from augan.augment.generator import open_sampler
 from augan.augment.job import AugmentJob
 from augan.augment.methods.base import CHUNK_SIZE, CandidateGenerator, Candidates
-from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
+from augan.augment.methods.registry import (
+    AUGMENTATION_METHODS,
+    generator_method_names,
+    method_names,
+)
 from augan.augment.training_reference import TrainingReference, load_training_reference
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
@@ -67,9 +71,36 @@ def rows_bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -
     return train(tiny_config.replace(task="both"), dataset, out=folder / "run", verbose=0)
 
 
-@pytest.fixture(params=["images", "rows"])
-def bundle(request: pytest.FixtureRequest, images_bundle: Bundle, rows_bundle: Bundle) -> Bundle:
-    return images_bundle if request.param == "images" else rows_bundle
+@pytest.fixture(scope="module")
+def cameras_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle that translates gray images of three classes to a camera that lacks one class."""
+    folder, rng = tmp_path_factory.mktemp("cameras"), np.random.default_rng(0)
+    y = np.arange(60) % 3
+    old = (60 + 60 * y[:, None, None] + rng.normal(0, 15, (60, 8, 8))).clip(0, 255)
+    new = (255 - old[y < 2])[..., None].repeat(3, -1)
+    names = np.array(["dark", "gray", "light"])
+    for name, x, labels, classes in (("old", old, y, names), ("new", new, y[y < 2], names[:2])):
+        np.savez(folder / f"{name}.npz", x=x.astype(np.uint8), y=labels, class_names=classes)
+    config = Config().replace(
+        training__steps=5,
+        training__batch_size=8,
+        classifier__width=4,
+        translation__width=2,
+        translation__discriminator_width=2,
+    )
+    old_data, new_data = (load_dataset(folder / f"{name}.npz") for name in ("old", "new"))
+    return train(config, old_data, translate_to=new_data, out=folder / "run", verbose=0)
+
+
+@pytest.fixture(params=["images", "rows", "cameras"])
+def bundle(
+    request: pytest.FixtureRequest,
+    images_bundle: Bundle,
+    rows_bundle: Bundle,
+    cameras_bundle: Bundle,
+) -> Bundle:
+    bundles = {"images": images_bundle, "rows": rows_bundle, "cameras": cameras_bundle}
+    return bundles[request.param]
 
 
 @pytest.fixture(params=METHODS)
@@ -80,6 +111,10 @@ def name(request: pytest.FixtureRequest, bundle: Bundle) -> str:
         with pytest.raises(ConfigError, match="only"):
             AugmentJob.resolve(bundle, AugmentRequest(CLASS, 1, method=request.param))
         pytest.skip(f"{request.param} generates no {sample_type}s")
+    if AUGMENTATION_METHODS.get(request.param).needs_generator == bundle.has("translator"):
+        with pytest.raises(BundleError, match=r"has no (generator|classes|translator)"):
+            AugmentJob.resolve(bundle, AugmentRequest(CLASS, 1, method=request.param))
+        pytest.skip(f"{request.param} needs another network")
     return request.param
 
 
@@ -91,11 +126,18 @@ def reference_of(bundle: Bundle) -> TrainingReference:
 
 
 def build(name: str, bundle: Bundle, reference: TrainingReference | None) -> CandidateGenerator:
-    return AUGMENTATION_METHODS.load(name)(GeneratorSampler(bundle), reference)
+    sampler = open_sampler(bundle, AUGMENTATION_METHODS.get(name))
+    return AUGMENTATION_METHODS.load(name)(sampler, reference)
 
 
 @pytest.fixture(params=[True, False], ids=["training data", "no training data"])
-def reference(request: pytest.FixtureRequest, bundle: Bundle) -> TrainingReference | None:
+def reference(
+    request: pytest.FixtureRequest, bundle: Bundle, name: str
+) -> TrainingReference | None:
+    if not request.param and AUGMENTATION_METHODS.get(name).requires_training_data:
+        with pytest.raises(DataError, match="needs the images"):
+            build(name, bundle, None)
+        pytest.skip(f"{name} requires the training data")
     return reference_of(bundle) if request.param else None
 
 
@@ -123,7 +165,7 @@ class TestCandidates:
     def test_samples_have_the_prepared_form(
         self, name: str, bundle: Bundle, reference: TrainingReference | None
     ) -> None:
-        preprocessing = bundle.preprocessing
+        preprocessing = open_sampler(bundle, AUGMENTATION_METHODS.get(name)).preprocessing
         candidates = build(name, bundle, reference).generate(CLASS, 0, seed=0)
         prepared = reference_of(bundle).samples[:1]
         assert candidates.samples.shape == (CHUNK_SIZE, *preprocessing.sample_shape)
@@ -207,7 +249,7 @@ class TestUses:
         written = tree(tmp_path / "cli")
         assert {file: written[file] for file in tree(tmp_path / "3")} == tree(tmp_path / "3")
 
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", [*generator_method_names(), EXAMPLE])
     def test_over_sampler_takes_the_method(self, method: str, images_bundle: Bundle) -> None:
         images = np.zeros((12, 8, 8, 1), np.uint8)
         sampler = GANOverSampler(bundle=images_bundle, method=method, random_state=0, verbose=0)
