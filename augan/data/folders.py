@@ -16,6 +16,13 @@ from augan.data.files import (
     search_images,
     search_input,
 )
+from augan.data.layouts import (
+    TEST_FOLDERS,
+    TRAIN_FOLDERS,
+    VISA_IMAGES,
+    find_category,
+    visa_names,
+)
 from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.formats import inspect_file
@@ -23,7 +30,6 @@ from augan.io.images import ImageHeader, UnreadableImage, read_header
 from augan.io.unicode_forms import compose, unify
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
-TRAIN_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing")
 # Folders that may lie next to `train`. With any other folder next to it, `train` may be a class.
 RESERVED_FOLDERS = (
     *(*TRAIN_FOLDERS, *TEST_FOLDERS, *UNLABELED_FOLDERS),
@@ -77,11 +83,15 @@ def folder_dataset(
         The classes of the folder are ambiguous, the subset is missing, there is no image, no image
         of a class is readable, or more than a tenth of all files cannot be read.
     """
-    base = _subset_folder(folder, subset)
+    category = find_category(folder)
+    is_visa = category.kind == "VisA"
+    base = category.root / VISA_IMAGES if is_visa else _subset_folder(category.root, subset)
     prefix = base.relative_to(folder)
     found = search_images(base, follow_links=follow_links)
     names = [name for name in found.names if not _is_unlabeled(name)]
-    warnings = found.warnings
+    if is_visa:
+        names = visa_names(category.root, names, subset)
+    warnings = [*(category.notes if subset == "train" else ()), *found.warnings]
     unlabeled: list[str] = []
     if subset == "train":
         unlabeled, empty = _find_unlabeled(folder, base, follow_links)
@@ -100,7 +110,7 @@ def folder_dataset(
             f"folder itself or in one subfolder per class{found.describe_nothing()}"
         )
     classes = _class_names(base, names)
-    warnings += warn_empty_class_folders(_folders_without_images(base, names))
+    warnings += warn_empty_class_folders(_folders_without_images(base, found.names))
     warnings += warn_nested_classes(base, names)
     dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in names])
     warnings += warn_mixed_bit_depth(dataset)

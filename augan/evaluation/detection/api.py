@@ -15,6 +15,7 @@ import numpy as np
 from augan.bundle import Bundle, as_bundle
 from augan.checks import check_out
 from augan.data.dataset import plural
+from augan.data.layouts import find_test_images
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import load_calibrations
@@ -96,7 +97,9 @@ def evaluate_detection(
         A bundle with a calibrated detector, its file or its run folder.
     request : DetectionRequest
         The test images, or a table file for a model of a table, with the false-alarm rate and the
-        detection method. The options `fdr`, `save_maps` and `ignore_mask` do not apply.
+        detection method. Of a folder that is laid out like MVTec AD, BTAD or VisA, the test images
+        are evaluated, with their masks. The options `fdr`, `save_maps` and `ignore_mask` do not
+        apply.
     labels : path or "folders"
         CSV file `path,label` (optionally with `group`) with paths relative to the images.
         `folders`: the label of an image is the first folder below the images. Samples without a
@@ -138,10 +141,17 @@ def evaluate_detection(
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
     shape, ignore_mask = get_expected_shape(bundle, preprocessing), IgnoreMask.from_bundle(bundle)
+    tested = find_test_images(Path(images))
     source = open_source(
-        Path(images), preprocessing, shape, ignore_mask, follow_links=request.follow_links
+        tested.root,
+        preprocessing,
+        shape,
+        ignore_mask,
+        tested.names,
+        follow_links=request.follow_links,
     )
-    sample_labels = read_labels(labels, source.names, images, normal)
+    masks = tested.masks if masks is None else masks
+    sample_labels = read_labels(labels, source.names, tested.root, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
     paintable = _require_images(source) if detection_limit else None
     predictor = Predictor.from_bundle(bundle, request.method, ignore_mask)
@@ -150,7 +160,11 @@ def evaluate_detection(
     scored.check(images, sample_labels)
     void_reason = guarantee_void_reason(bundle)
     scored.warnings += [] if maps is None else maps.warnings
-    scored.warnings += [*source.warnings, *(text for text in (rate_warning, void_reason) if text)]
+    scored.warnings += [
+        *tested.notes,
+        *source.warnings,
+        *(text for text in (rate_warning, void_reason) if text),
+    ]
     seed = bundle.config.seed
     metrics = DetectionMetrics(scored, sample_labels, calibration, rate, seed, void_reason is None)
     limit = None

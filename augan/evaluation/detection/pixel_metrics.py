@@ -21,6 +21,7 @@ from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
 from augan.io.images import UnreadableImage, read_header, read_mask
 
+MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff")  # of mask files, the most likely first
 MAX_FPR = 0.3  # largest false-positive rate of AUPRO, as in Bergmann et al. (2020)
 _EIGHT_CONNECTED = np.ones((3, 3), int)  # pixels that touch at a corner belong to one region
 
@@ -254,8 +255,14 @@ def _find_mask(folder: Path, name: PurePosixPath, stem_counts: Counter[str]) -> 
     folders = [folder / name.parent]
     if stem_counts[name.stem] == 1:
         folders.append(folder)
+    # A page of a file, such as stack.tif#2, has the mask stack#2.png.
+    page = name.name.rpartition("#")[2] if "#" in name.suffix else ""
+    stem = f"{name.stem}#{page}" if page.isdecimal() else name.stem
     paths = [
-        subfolder / f"{name.stem}{suffix}.png" for subfolder in folders for suffix in ("", "_mask")
+        subfolder / f"{stem}{suffix}{ending}"
+        for ending in MASK_ENDINGS
+        for subfolder in folders
+        for suffix in ("", "_mask")
     ]
     return next((path for path in paths if path.is_file()), None)
 

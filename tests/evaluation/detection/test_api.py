@@ -454,3 +454,40 @@ def test_evaluate_detection_raises_typed_errors(digits_bundle: Bundle, site: Pat
         evaluate_detection(
             replace(digits_bundle, detector=None), DetectionRequest(site / "test"), "folders"
         )
+
+
+def test_a_category_is_evaluated_on_its_test_images_with_its_masks(
+    evaluated: DetectionEvaluation, digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "bottle"
+    shutil.copytree(site / "test", root / "test")
+    shutil.copytree(site / "masks", root / "ground_truth")
+    shutil.copytree(site / "test/good", root / "train/good")
+    evaluation = evaluate_detection(
+        digits_bundle,
+        DetectionRequest(root, far=0.1),
+        "folders",
+        training_data=site / "train.npz",
+    )
+    for key in ("auroc", "num_normal", "num_anomalies", "pixels"):
+        assert evaluation.summary[key] == evaluated.summary[key]
+    assert "is laid out like MVTec AD: evaluated on test" in evaluation.summary["warnings"][0]
+
+
+def test_an_evaluation_names_the_files_that_it_does_not_look_at(
+    digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(site / "test", tmp_path / "test")
+    (tmp_path / "test/bar/photo.cr2").write_bytes(b"II*\0\x08\0\0\0CR")
+    evaluation = evaluate_detection(
+        digits_bundle,
+        DetectionRequest(tmp_path / "test", far=0.1),
+        "folders",
+        training_data=site / "train.npz",
+    )
+    (left_out,) = evaluation.summary["not_looked_at"]
+    assert left_out["path"] == "bar/photo.cr2"
+    lines = format_detection_evaluation(evaluation)
+    assert any(
+        line.startswith("not looked at: bar/photo.cr2 (it is a camera raw") for line in lines
+    )
