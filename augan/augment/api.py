@@ -62,6 +62,8 @@ class AugmentationResult:
         Accepted and rejected candidates of each class; empty from `generate_folder`.
     warnings : tuple of str
         Sentences about checks that were not possible and about a generator of low quality.
+    filtered : bool
+        Whether candidates could be rejected; False from `generate_folder`, and without filters.
     """
 
     out: Path
@@ -73,6 +75,7 @@ class AugmentationResult:
     format: str = "png"
     acceptance: tuple[AcceptanceStats, ...] = ()
     warnings: tuple[str, ...] = ()
+    filtered: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able values, without the preview and the sample type.
@@ -256,6 +259,7 @@ def _write_folder(
         job.format,
         acceptance,
         warnings,
+        job.request.filtered,
     )
 
 
@@ -356,4 +360,5 @@ def generate_folder(
         sample_type,
         format,
         warnings=generator_warnings(bundle, always=True),
+        filtered=False,
     )

@@ -89,7 +89,7 @@ def detect_folder(
         detect_folder("runs/parts", DetectionRequest("incoming", far=0.01))
     """
     bundle, request = as_bundle(bundle), check_detection_request(request)
-    out = check_out(out) or default_output_folder(bundle, request.images)
+    out = check_out(out) or default_output_folder(bundle, request.path, names=request.names)
     check_replaceable(out.absolute(), unmanaged_except(*DETECTION_FILES))
     detection = resolve_detection(bundle, request)
     with open_executor(workers, scheduler) as executor, Progress(verbose) as progress:

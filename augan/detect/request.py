@@ -1,13 +1,14 @@
 """Detection request: the options of the user, from the command line to the workers."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from augan.checks import check_flag, check_instance, check_path
 from augan.detect.conformal.decision import check_rates
-from augan.exceptions import ConfigError
+from augan.exceptions import ConfigError, DataError
 
 COMMAND = "detect"  # name of this command in the job description of a shard
 
@@ -20,9 +21,10 @@ class DetectionRequest:
 
     Parameters
     ----------
-    images : path
-        A folder, flat or nested, or one image file; for a model of a table, a table file. Columns
-        may be in any order. Unknown columns are ignored with a warning, and unknown categories
+    images : path, or list of paths
+        A folder, flat or nested, or one image file; for a model of a table, a table file. Several
+        files and folders of images become the folder that holds them all, with `names`. Columns may
+        be in any order. Unknown columns are ignored with a warning, and unknown categories
         count as anomalous.
     far : float or None
         False-alarm rate (false-positive rate): share of normal images that may be flagged. None:
@@ -41,6 +43,8 @@ class DetectionRequest:
     ignore_mask : path or None
         An image in the size of all images; pixels above 0 are ignored. This voids the guarantee
         unless the bundle was calibrated with the same mask.
+    names : list of str or None
+        Files and folders below `images` to score, as POSIX paths. None: all images of the folder.
 
     Raises
     ------
@@ -55,13 +59,14 @@ class DetectionRequest:
     0.01
     """
 
-    images: str | Path
+    images: str | Path | Sequence[str | Path]
     far: float | None = None
     fdr: float | None = None
     method: str | None = None
     save_maps: bool = False
     ignore_mask: str | Path | None = None
     follow_links: bool = False
+    names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         check_rates(self.far, self.fdr)
@@ -73,6 +78,16 @@ class DetectionRequest:
         object.__setattr__(self, "save_maps", check_flag("save_maps", self.save_maps))
         object.__setattr__(self, "follow_links", check_flag("follow_links", self.follow_links))
         hint = "score arrays with augan.load_detector(RUN).predict(images)"
+        if isinstance(self.images, list | tuple):
+            if self.names is not None:
+                raise ConfigError("`names` belongs to one folder, but `images` has several paths")
+            root, names = _common_folder(
+                [check_path("images", path, hint) for path in self.images], hint
+            )
+            object.__setattr__(self, "images", root)
+            object.__setattr__(self, "names", names)
+        if self.names is not None:
+            object.__setattr__(self, "names", tuple(self.names))
         # Texts, so that requests are JSON-able, and equal ones compare equal.
         object.__setattr__(self, "images", check_path("images", self.images, hint))
         if self.ignore_mask is not None:
@@ -83,10 +98,31 @@ class DetectionRequest:
         """Return all options as a JSON-able dict; the constructor takes the same names."""
         return asdict(self)
 
+    @property
+    def path(self) -> Path:
+        """The folder or file of the images, or the table file."""
+        return Path(str(self.images))
+
     def with_absolute_paths(self) -> "DetectionRequest":
         """Return the same request for a process with another working directory."""
         mask = None if self.ignore_mask is None else os.path.abspath(self.ignore_mask)
-        return replace(self, images=os.path.abspath(self.images), ignore_mask=mask)
+        return replace(self, images=os.path.abspath(self.path), ignore_mask=mask)
+
+
+def _common_folder(paths: Sequence[str], hint: str) -> tuple[str, list[str] | None]:
+    """Return the folder that holds all paths, and their POSIX paths in it; None for one path.
+
+    DataError if there is no path. Paths that are relative give a relative folder.
+    """
+    if not paths:
+        raise DataError(f"`images` is an empty list; give at least one path, or {hint}")
+    if len(paths) == 1:
+        return paths[0], None
+    whole = [os.path.abspath(path) for path in paths]
+    root = os.path.commonpath([os.path.dirname(path) for path in whole])
+    names = [os.path.relpath(path, root).replace(os.sep, "/") for path in whole]
+    is_relative = not any(map(os.path.isabs, paths))
+    return os.path.relpath(root) if is_relative else root, list(dict.fromkeys(names))
 
 
 def check_detection_request(request: Any) -> DetectionRequest:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from augan.bundle import Bundle
+from augan.data.modalities.base import Preprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
 from augan.detect.detector import load_calibrations
-from augan.detect.ignore_mask import resolve_ignore_mask
+from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
 from augan.detect.inputs import (
     ImageFolderSource,
+    InputSource,
     get_expected_shape,
     name_chunks,
     open_source,
@@ -92,9 +94,7 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
     calibration, map_calibration = load_calibrations(bundle, request.method)
     mask, mask_caveat = resolve_ignore_mask(bundle, request.ignore_mask)
     shape = get_expected_shape(bundle, preprocessing)
-    source = open_source(
-        Path(request.images), preprocessing, shape, mask, follow_links=request.follow_links
-    )
+    source = _open_paths(request, preprocessing, shape, mask)
     rule = choose_decision_rule(
         bundle, calibration, request.far, request.fdr, preprocessing.sample_type
     )
@@ -114,3 +114,33 @@ def resolve_detection(bundle: Bundle, request: DetectionRequest) -> ResolvedDete
     predictor = Predictor.from_bundle(bundle, request.method, mask)
     worker = ScoringWorker(bundle, request, map_rate, predictor, source)
     return ResolvedDetection(request, worker, rule, mask_caveat)
+
+
+def _open_paths(
+    request: DetectionRequest,
+    preprocessing: Preprocessing,
+    shape: tuple[int, ...] | None,
+    mask: IgnoreMask | None,
+) -> InputSource:
+    """Open the input of a request, which may name several files and folders of images.
+
+    Raises
+    ------
+    DataError
+        A path does not exist or holds no image, or several paths are given for a model of a table.
+    """
+    links = request.follow_links
+    if request.names is None:
+        return open_source(request.path, preprocessing, shape, mask, follow_links=links)
+    preprocessing.require_images("the model is one of a table; score one table at a time")
+    names: dict[str, None] = {}
+    not_looked_at: list[tuple[str, str]] = []
+    for entry in request.names:
+        path = request.path / entry
+        folder = PurePosixPath(entry) if path.is_dir() else PurePosixPath(entry).parent
+        found = open_source(path, preprocessing, follow_links=links)
+        names |= dict.fromkeys((folder / name).as_posix() for name in found.names)
+        not_looked_at += [((folder / name).as_posix(), why) for name, why in found.not_looked_at]
+    source = open_source(request.path, preprocessing, shape, mask, list(names), follow_links=links)
+    source.not_looked_at = not_looked_at
+    return source

@@ -131,7 +131,7 @@ class ScoringWorker:
             paths = (self.source.root / self.source.names[row] for row in rows)
             files += dict.fromkeys(split_page(path)[0] for path in paths)
         else:
-            files.append(Path(request.images))
+            files.append(request.path)
         return ScoringWorkerSpec(
             BundleRef.of(self.bundle),
             request,
@@ -182,7 +182,7 @@ class ScoringWorkerSpec:
         predictor = Predictor.from_bundle(bundle, request.method, ignore_mask)
         preprocessing = predictor.detector.preprocessing
         shape = get_expected_shape(bundle, preprocessing)
-        source = open_source(Path(request.images), preprocessing, shape, ignore_mask, names=())
+        source = open_source(request.path, preprocessing, shape, ignore_mask, names=())
         return ScoringWorker(bundle, request, self.map_rate, predictor, source)
 
 

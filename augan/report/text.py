@@ -138,11 +138,8 @@ def _steps(bundle: Bundle) -> Iterator[str]:
     yield "steps: " + ", ".join(
         f"{stage} {count:,}{note if stage == main else ''}" for stage, count in steps.items()
     )
-    if (
-        bundle.has("generator")
-        and not generator_is_used(bundle)
-        and any(generator_warnings(bundle, always=True))
-    ):
+    is_idle = bundle.has("generator") and not generator_is_used(bundle)
+    if is_idle and bundle.metrics.fidelity and generator_warnings(bundle, always=True):
         yield "the generator has learned little, which the detector does not need"
 
 

@@ -513,3 +513,48 @@ def test_default_folders_of_images_with_one_name_differ(
     assert record["images"] == str(tmp_path / "day2" / "images")
     assert record["num_scored"] == 1
     assert record["guarantee"]["sentence"]
+
+
+def test_several_files_and_folders_are_scored_together(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    write_images(tmp_path / "a" / "deep", pixels[:3])
+    write_images(tmp_path / "b", pixels[3:5])
+    paths = [tmp_path / "b" / "001.png", tmp_path / "a", str(tmp_path / "b" / "001.png")]
+    request = DetectionRequest(paths)
+    result = detect_folder(digits_bundle, request, tmp_path / "out", verbose=0)
+    rows = read_rows(tmp_path / "out")
+    names = [row["path"] for row in rows]
+    assert names == ["b/001.png", "a/deep/000.png", "a/deep/001.png", "a/deep/002.png"]
+    assert result.num_scored == 4
+    alone = detect_folder(digits_bundle, DetectionRequest([folder]), tmp_path / "alone", verbose=0)
+    assert alone.images == str(folder)
+    of_all = {row["path"]: row["score"] for row in read_rows(tmp_path / "alone")}
+    assert rows[0]["score"] == of_all["004.png"]
+    with pytest.raises(DataError, match=r"no folder or image .*missing\.png"):
+        detect_folder(
+            digits_bundle, DetectionRequest([folder, tmp_path / "missing.png"]), tmp_path / "no"
+        )
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [[np.zeros((8, 8))], np.zeros((2, 8, 8)), [], [b"png"], [["a.png"]], {"a.png"}, [""], [None]],
+)
+def test_other_lists_than_paths_are_refused_at_once(images: object) -> None:
+    with pytest.raises(DataError, match=r"`images`.*(load_detector|at least one)"):
+        DetectionRequest(images)  # type: ignore[arg-type]
+
+
+def test_folder_of_a_file_has_no_ending_and_of_several_paths_names_the_first(
+    digits_bundle: Bundle, folder: Path
+) -> None:
+    assert default_output_folder(digits_bundle, folder / "003.png").name == "detect-003"
+    several = [DetectionRequest([folder / "003.png", folder / f"{n}.png"]) for n in (1, 2)]
+    names = [
+        default_output_folder(digits_bundle, request.path, names=request.names).name
+        for request in several
+    ]
+    assert all(name.startswith("detect-003-and-1-more-") for name in names)
+    assert names[0] != names[1]

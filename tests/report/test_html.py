@@ -193,7 +193,8 @@ def test_format_training_names_the_steps_and_a_reached_time_limit(bundle: Bundle
         config = bundle.config.replace(training__steps=steps)
         metrics = replace(bundle.metrics, failure=None)  # which would explain it
         changed = replace(bundle, config=config, metrics=metrics)
-        return next(line for line in format_training(changed, {"gan": 1.0}) if "steps:" in line)
+        lines = format_training(changed, {"gan": 1.0})
+        return next(line for line in lines if line.startswith("steps:"))
 
     assert re.search(r"gan 40(,|$)", steps_line(40))
     assert re.search(r"gan 40(,|$)", steps_line(None))  # where minutes alone decided
@@ -254,9 +255,11 @@ def test_training_page_of_a_translation_contains_preview_and_metrics(
 
 
 def test_augmentation_page_contains_the_acceptance(
-    pages: dict[str, Path], augmentation: AugmentationResult
+    augmentation: AugmentationResult, tmp_path: Path
 ) -> None:
-    page = Page(pages["augment"].read_text("utf-8"))
+    (tmp_path / "made").mkdir()
+    filtered = replace(augmentation, out=tmp_path / "made", filtered=True)
+    page = Page(write_augmentation_page(filtered).read_text("utf-8"))
     assert "24 synthetic images of 2 classes" in page.text
     assert f"The first of each class, a row each: 3, {SPECIAL_NAME}." in page.text
     cells = [SPECIAL_NAME, "12", "12", "12"]
@@ -264,6 +267,15 @@ def test_augmentation_page_contains_the_acceptance(
     assert "sample: generated from random noise" in page.text
     assert str(augmentation.out) not in page.text  # equal samples have equal folders
     assert len(page.every("img")) == 1
+
+
+def test_page_without_filters_says_that_nothing_was_filtered(
+    pages: dict[str, Path],
+) -> None:
+    text = Page(pages["augment"].read_text("utf-8")).text
+    assert "Nothing was filtered: these are all images that the generator made" in text
+    assert "A candidate is rejected if" not in text
+    assert "accepted" not in text
 
 
 def test_detection_evaluation_page_contains_the_metrics(

@@ -134,7 +134,7 @@ def evaluate_detection(
     """
     bundle, out = as_bundle(bundle), check_out(out)
     _check_applicable(check_detection_request(request))
-    images = request.images
+    images = request.path
     preprocessing = bundle.preprocessing
     calibration, _ = load_calibrations(bundle, request.method)
     rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, request.far)

@@ -80,7 +80,7 @@ def _title(result: AugmentationResult) -> str:
 def _header(result: AugmentationResult) -> str:
     """Return the top of the page with the key figures, as HTML."""
     figures = [("written", f"{result.num_samples:,}", "")]
-    if result.acceptance:
+    if result.acceptance and result.filtered:
         num_candidates = sum(stats.generated for stats in result.acceptance)
         rate = result.num_samples / max(num_candidates, 1)
         figures += [("candidates", f"{num_candidates:,}", ""), ("accepted", f"{rate:.0%}", "")]
@@ -105,7 +105,15 @@ def _preview(result: AugmentationResult) -> str:
 
 
 def _acceptance(result: AugmentationResult) -> str:
-    """Return the section of accepted and rejected candidates, as HTML; empty without filters."""
+    """Return the section of rejected candidates, or that nothing was filtered, as HTML."""
+    if not result.filtered:
+        samples = plural(result.sample_type)
+        about = (
+            f"Nothing was filtered: these are all {samples} that the generator made, including "
+            f"those of another class, near copies of training {samples} and failed ones. "
+            "augan augment without --no-filter rejects such candidates."
+        )
+        return section("No filter", about, "")
     if not result.acceptance:
         return ""
     reasons = [

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from augan.detect.request import DetectionRequest
 
 _Images = Annotated[
-    Path, typer.Argument(help="Folder of images (flat or nested), one image, or a table.")
+    list[Path],
+    typer.Argument(help="Folders of images (flat or nested), images, or one table."),
 ]
 _SaveMaps = Annotated[
     bool,
@@ -120,6 +121,6 @@ def _detect_shard(
 
     shard = Shard.parse(shard_text)
     if out is None:
-        out = shard.folder_for(default_output_folder(bundle, request.images))
+        out = shard.folder_for(default_output_folder(bundle, request.path, names=request.names))
     folder = detect_shard(bundle, request, out, shard, workers=workers, scheduler=scheduler)
     print_shard(shard, folder, as_json)

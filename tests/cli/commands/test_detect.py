@@ -151,3 +151,14 @@ def test_detect_names_the_files_that_it_does_not_look_at(
     error = invoke("detect", "images", "--require-all", "--shard", "0/2")
     assert error.exit_code == 2
     assert "pass --require-all to augan merge" in error.stderr
+
+
+def test_several_images_are_scored_in_one_folder(augan: Augan, digits_bundle: Bundle) -> None:
+    add_run(digits_bundle, "a")
+    write_digits(Path("images"), 4)
+    result = only_object(augan("detect", "images/000.png", "images/002.png", "--json"))
+    assert result["num_scored"] == 2
+    (out,) = Path("runs/a").glob("detect-*/")
+    assert [row["path"] for row in read_table(out / "scores.csv")] == ["000.png", "002.png"]
+    augan("detect", "images/003.png")
+    assert Path("runs/a/detect-003/scores.csv").is_file()
