@@ -202,7 +202,7 @@ def _class_warnings(old: Dataset, new: Dataset, common: tuple[str, ...]) -> list
     folded = {name.casefold(): name for name in old.class_names if name not in common}
     return [
         f"the class {name} of the new camera counts as another class than {folded[key]} of the "
-        "old camera; if they are the same, say so in a table of `class_map`"
+        "old camera; if they are the same, give a table of classes with --class-map"
         for name in new.class_names
         if name not in common and (key := name.casefold()) in folded
     ]

@@ -25,6 +25,7 @@ RESUME_RUN = "augan train photos --out RUN --resume"
 TRAIN_PHOTOS = "augan train photos --out NEW"
 DETECT = "augan detect photos --model RUN"
 MERGE = "augan merge NEW s0 s1"
+TRANSLATE = "augan train photos --translate-to bad --out NEW"
 TRAIN_LONG = "augan train photos --out NEW --steps 1000 --task generate"
 
 
@@ -284,6 +285,48 @@ RUNS = (
     ),
 )
 
+TRANSLATIONS = (
+    Case("new camera: the folder of the old camera", TRANSLATE.replace("bad", "photos")),
+    Case("new camera: copied images of the old camera", TRANSLATE, fixtures.copied_camera),
+    Case("new camera: no class in common", TRANSLATE, fixtures.new_camera("x", "y")),
+    Case("new camera: one image", TRANSLATE, fixtures.new_camera("a", count=1)),
+    Case("new camera: no labels, few images", TRANSLATE, fixtures.new_camera(""), True),
+    Case("new camera: classes in upper case", TRANSLATE, fixtures.new_camera("A", "b"), True),
+    Case(
+        "new camera: a table",
+        TRANSLATE.replace("bad", "bad.csv"),
+        fixtures.file_of("bad.csv", "x,y\n" + "1,2\n" * 30),
+    ),
+    Case(
+        "new camera: other task",
+        f"{TRANSLATE} --task detect",
+        fixtures.new_camera("a", "b"),
+    ),
+    Case(
+        "new camera: table of classes with an unknown class",
+        f"{TRANSLATE} --class-map classes.csv",
+        fixtures.new_camera_and_class_map("old,new\na,x\nd,y\n"),
+    ),
+    Case(
+        "new camera: table of classes with other columns",
+        f"{TRANSLATE} --class-map classes.csv",
+        fixtures.new_camera_and_class_map("from,to\nx,a\n"),
+    ),
+    Case(
+        "new camera: table of classes with two meanings",
+        f"{TRANSLATE} --class-map classes.csv",
+        fixtures.new_camera_and_class_map("old,new\na,x\nb,x\n"),
+    ),
+    Case("new camera: none for task translate", f"{TRAIN_PHOTOS} --task translate"),
+    Case("new camera: table of classes alone", f"{TRAIN_PHOTOS} --class-map classes.csv"),
+    on_disk(
+        "disk full: translation",
+        TRANSLATE.replace("NEW", "small/NEW"),
+        24 * 1024,
+        fixtures.new_camera("a", "b"),
+    ),
+)
+
 USE = (
     Case("truncated bundle", "augan inspect RUN", fixtures.edit_bundle(fixtures.truncate)),
     Case("bundle with a flipped bit", "augan inspect RUN", fixtures.edit_bundle(fixtures.flip_bit)),
@@ -468,4 +511,4 @@ EXPORTS = (
     on_disk("disk full: export", EXPORT.replace("NEW", "small/NEW"), 4096),
 )
 
-CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE, *MACHINES, *EXPORTS)
+CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *TRANSLATIONS, *USE, *MACHINES, *EXPORTS)

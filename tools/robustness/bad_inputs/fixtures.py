@@ -233,6 +233,34 @@ def class_folders(*counts: int) -> Callable[[Path], None]:
     return prepare
 
 
+def new_camera(*classes: str, count: int = 20) -> Callable[[Path], None]:
+    """Return a function that writes images of a new camera, by class; a class "" is no folder."""
+
+    def prepare(folder: Path) -> None:
+        for name in classes:
+            for number in range(count):
+                write_image(folder / "bad" / name / f"new-{number}.png")
+
+    return prepare
+
+
+def copied_camera(folder: Path) -> None:
+    """Write the images of `photos` without their class folders."""
+    for path in sorted((folder / "photos").glob("*/*.png")):
+        (folder / "bad").mkdir(exist_ok=True)
+        shutil.copy(path, folder / "bad" / f"{path.parent.name}-{path.name}")
+
+
+def new_camera_and_class_map(content: str) -> Callable[[Path], None]:
+    """Return a function that writes images of the classes x and y, and the file `classes.csv`."""
+
+    def prepare(folder: Path) -> None:
+        new_camera("x", "y")(folder)
+        file_of("classes.csv", content)(folder)
+
+    return prepare
+
+
 def file_of(name: str, content: str | bytes) -> Callable[[Path], object]:
     """Return a function that writes the file `name`."""
     raw = content.encode() if isinstance(content, str) else content
