@@ -1,7 +1,9 @@
 """Over-sampler for imbalanced-learn, which generates the samples of minority classes with a GAN."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +13,12 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from augan.augment.generator import GeneratorSampler
+from augan.augment.domains import CameraRows, find_domain, old_reference, train_on_rows
+from augan.augment.generator import GeneratorSampler, Sampler, TranslatorSampler
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.registry import AUGMENTATION_METHODS, method_names
 from augan.augment.training_reference import TrainingReference
-from augan.bundle import Bundle, DatasetInfo, load_bundle
+from augan.bundle import Bundle, DatasetInfo, as_bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.modalities.base import Preprocessing
@@ -23,7 +26,7 @@ from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
 from augan.data.validation import check_image_array, check_labels, check_seed, ndim_of
-from augan.exceptions import DataError
+from augan.exceptions import ConfigError, DataError
 from augan.progress import Progress
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
@@ -65,7 +68,13 @@ class GANOverSampler(BaseOverSampler):
         of the class. Transferred codes are codes of the class, moved by the difference of two codes
         of another class. With a model trained here, "transfer" adds the change of the autoencoder's
         output to the real image, so images stay sharp. With a `bundle`, the latent codes in the
-        bundle are decoded.
+        bundle are decoded. "translate": images of an old camera in the look of a new camera; needs
+        `domain`.
+    domain : str, int or None
+        For the method "translate": column of `X` that marks the camera of each image, by its name
+        in a DataFrame or its position: 0 for the old camera, 1 for the new camera. New rows have a
+        1. The other columns are pixels, see `image_shape`. Sizes of classes count both cameras.
+        None (default): there is one camera.
     unlabeled : array or DataFrame, or None
         Samples without classes, in the form of X. The networks are trained on these samples too.
         For the GAN, a classifier of the labeled samples assigns pseudo-labels.
@@ -102,6 +111,7 @@ class GANOverSampler(BaseOverSampler):
             "steps": [int, None],
             "config": [Config, None],
             "method": [StrOptions(set(method_names()))],
+            "domain": [str, Integral, None],
             "unlabeled": "no_validation",
             "random_state": ["random_state"],
             "verbose": ["verbose"],
@@ -116,6 +126,7 @@ class GANOverSampler(BaseOverSampler):
         steps: int | None = None,
         config: Config | None = None,
         method: str = "sample",
+        domain: str | int | None = None,
         unlabeled: Any = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 1,
@@ -126,6 +137,7 @@ class GANOverSampler(BaseOverSampler):
         self.steps = steps
         self.config = config
         self.method = method
+        self.domain = domain
         self.unlabeled = unlabeled
         self.random_state = random_state
         self.verbose = verbose
@@ -149,6 +161,9 @@ class GANOverSampler(BaseOverSampler):
         is_one_vs_all : bool
             Whether `y` was one-hot encoded.
         """
+        if self._translates:
+            self._domain_position = find_domain(X, self.domain)
+            return super()._check_X_y(X, y, accept_sparse=False)
         # imbalanced-learn's check refuses images as arrays [N, H, W, C], and text in tables.
         if is_frame(X) and self.image_shape is None:
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
@@ -179,6 +194,13 @@ class GANOverSampler(BaseOverSampler):
             bundle.
         """
         seed = check_seed(self.random_state)
+        if self._translates:
+            return self._translate_rows(X, y, seed)
+        if self.domain is not None:
+            raise ConfigError(
+                f"`domain` goes with method='translate', but the method is {self.method}; leave "
+                "out `domain`, or choose method='translate'"
+            )
         samples, reference = self._to_samples(X), None
         if self.bundle is None and not any(self.sampling_strategy_.values()):
             self.bundle_ = None  # no class needs new samples
@@ -196,16 +218,75 @@ class GANOverSampler(BaseOverSampler):
         first = from_arrays(samples[:1])
         sampler.preprocessing.prepare_samples(first.images)  # refuses samples of another shape
         self._check_dtype(samples, sampler.preprocessing)
+        new_samples, new_labels = self._generate(
+            sampler,
+            reference,
+            lambda native: _match_input_type(native, sampler.preprocessing, X),
+            seed,
+        )
+        labels = [np.asarray(part, y.dtype) for part in new_labels]
+        return _concat([X, *new_samples]), np.concatenate([y, *labels])
+
+    def _generate(
+        self,
+        sampler: Sampler,
+        reference: TrainingReference | None,
+        to_input: Callable[[np.ndarray], Any],
+        seed: int,
+    ) -> tuple[list[Any], list[list[Any]]]:
+        """Return the new samples and their classes, in parts.
+
+        Parameters
+        ----------
+        sampler : Sampler
+            The generator or the translator.
+        reference : TrainingReference or None
+            Training samples, which the method may change.
+        to_input : callable
+            Converts samples in their original size to the form of the input.
+        seed : int
+        """
         method = AUGMENTATION_METHODS.load(self.method)(sampler, reference)
-        new_samples, new_labels = [], []
+        samples, labels = [], []
         for label, count in self.sampling_strategy_.items():
+            if self._translates and not count:
+                continue  # perhaps a class that the old camera lacks
             class_index = self._class_index(sampler, label)
             for chunk_index, start in enumerate(range(0, count, CHUNK_SIZE)):
                 candidates = method.generate(class_index, chunk_index, seed)
                 native = sampler.preprocessing.to_original_size(candidates.samples[: count - start])
-                new_samples.append(_match_input_type(native, sampler.preprocessing, X))
-                new_labels.append(np.full(len(native), label, y.dtype))
-        return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
+                samples.append(to_input(native))
+                labels.append([label] * len(native))
+        return samples, labels
+
+    @property
+    def _translates(self) -> bool:
+        """Whether the method translates images of an old camera to a new camera."""
+        return not AUGMENTATION_METHODS.get(self.method).needs_generator
+
+    def _translate_rows(self, X: np.ndarray, y: np.ndarray, seed: int) -> Any:
+        """Train or load the translator, and return `X` and `y` followed by translated images."""
+        rows = CameraRows.from_rows(X, self._domain_position, self.image_shape)
+        if not any(self.sampling_strategy_.values()):
+            self.bundle_ = None  # no class needs new images
+            return X, y
+        if self.bundle is None:
+            with Progress(self.verbose) as progress:
+                self.bundle_ = train_on_rows(
+                    rows, y, seed=seed, steps=self.steps, config=self.config, progress=progress
+                )
+        else:
+            self.bundle_ = as_bundle(self.bundle)
+            self.bundle_.require("translator")
+        sampler = TranslatorSampler(self.bundle_)
+        of_old = self.bundle_.preprocessing.require_images()
+        self._check_dtype(rows.images, of_old)
+        reference = old_reference(rows, y, of_old, sampler.class_names)
+        samples, labels = self._generate(
+            sampler, reference, lambda native: rows.to_rows(native, X.dtype), seed
+        )
+        new_labels = [np.asarray(part, y.dtype) for part in labels]
+        return np.concatenate([X, *samples]), np.concatenate([y, *new_labels])
 
     def _to_samples(self, X: Any) -> Any:
         """Return input in augan's form: a DataFrame for tables, otherwise images `[N, H, W, C]`."""
@@ -260,7 +341,7 @@ class GANOverSampler(BaseOverSampler):
                 )
 
     @staticmethod
-    def _class_index(sampler: GeneratorSampler, label: Any) -> int:
+    def _class_index(sampler: Sampler, label: Any) -> int:
         """Return the model's index of a class label; DataError if the model has no such class."""
         _, (name,) = check_labels([label], 1)  # the name as in training: 1.0 and True are "1"
         if name not in sampler.class_names:
