@@ -11,10 +11,11 @@ Soatto (2020), FDA: Fourier domain adaptation for semantic segmentation.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from scipy import fft
+
+from augan.data.splits import evenly_spaced
 
 # Half sizes of the exchanged band of low frequencies, as fractions of the smaller side: the three
 # values of Yang and Soatto, who average three networks (multi-band transfer).
@@ -22,6 +23,7 @@ FOURIER_BANDS = (0.01, 0.05, 0.09)
 _LEVELS = 256
 _CHUNK_PIXELS = 2**20  # pixels that are converted to floating point at once
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue (BT.601)
+_MAX_GRAIN_PIXELS = 2**20  # pixels from which the grain of a camera is estimated
 _KNOTS = 17  # support points of the color map along the brightness
 _TONES = 1024  # gray levels of the table by which a color map is applied
 _RIDGE = 1e-4  # weight of the penalty of a color map
@@ -66,12 +68,12 @@ def match_histograms(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     images, references : ndarray of uint8 [n, H, W, C]
         Images of the old camera; an image of the new camera for each of them.
     """
-    count, channels = len(images), images.shape[-1]
-    maps = np.empty((count * channels, _LEVELS), np.uint8)
-    for index, (old, new) in enumerate(zip(_histograms(images), _histograms(references))):
-        maps[index] = _level_map(old, new)
-    offsets = (np.arange(count * channels) * _LEVELS).reshape(count, 1, 1, channels)
-    return cast(np.ndarray, maps.ravel()[images + offsets])
+    result = np.empty_like(images)
+    for chunk in _chunks(images):
+        old, new = (_histograms(pixels[chunk]) for pixels in (images, references))
+        maps = np.concatenate([_level_map(*histograms) for histograms in zip(old, new)])
+        result[chunk] = maps[_histogram_places(images[chunk])]
+    return result
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
@@ -81,10 +83,15 @@ def _shares(values: np.ndarray) -> np.ndarray:
 
 def _histograms(images: np.ndarray) -> np.ndarray:
     """Return the histogram of every channel of every image, `[n C, 256]`."""
+    size = len(images) * images.shape[-1] * _LEVELS
+    return np.bincount(_histogram_places(images).ravel(), minlength=size).reshape(-1, _LEVELS)
+
+
+def _histogram_places(images: np.ndarray) -> np.ndarray:
+    """Return for each pixel the place of its gray level in the histograms of all channels."""
     count, channels = len(images), images.shape[-1]
-    offsets = (np.arange(count * channels) * _LEVELS).reshape(count, 1, 1, channels)
-    histograms = np.bincount((images + offsets).ravel(), minlength=count * channels * _LEVELS)
-    return histograms.reshape(-1, _LEVELS)
+    first = (np.arange(count * channels) * _LEVELS).reshape(count, 1, 1, channels)
+    return np.asarray(images + first)
 
 
 def _level_map(old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -267,7 +274,8 @@ def _grain(images: np.ndarray) -> np.ndarray:
     The noise is the median of the absolute diagonal differences of 2 x 2 pixels.
     """
     height, width = (size // 2 * 2 for size in images.shape[1:3])
-    even = images[:, :height, :width].astype(np.int16)
+    some = evenly_spaced(images, max(1, _MAX_GRAIN_PIXELS // (height * width)))
+    even = some[:, :height, :width].astype(np.int16)
     detail = even[:, ::2, ::2] - even[:, 1::2, ::2] - even[:, ::2, 1::2] + even[:, 1::2, 1::2]
     # A normal number is below 0.6745 in half of the cases; the detail has twice its deviation.
     channels = images.shape[-1]
