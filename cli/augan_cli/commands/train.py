@@ -140,7 +140,7 @@ def train_command(
     settings = _read_config(config, overrides or [], options)
     workers = None if dry_run else _join_machines(distribute)
     dataset = _load_dataset(data, groups, target, group_by)
-    new = _load_new_camera(dataset, data, translate_to, class_map)
+    new = _load_new_camera(dataset, data, translate_to, class_map, group_by)
     if dry_run:
         _print_settings(_resolve(settings, dataset, new).config, as_json)
         return
@@ -181,7 +181,11 @@ def _load_dataset(
 
 
 def _load_new_camera(
-    old: "Dataset", data: str | None, translate_to: str | None, class_map: Path | None
+    old: "Dataset",
+    data: str | None,
+    translate_to: str | None,
+    class_map: Path | None,
+    group_by: str | None,
 ) -> "Dataset | None":
     """Return the images of `--translate-to` with the class names of the old camera, or None.
 
@@ -206,7 +210,7 @@ def _load_new_camera(
     from augan.data.cameras import apply_class_map
     from augan.data.loading import load_dataset
 
-    new = load_dataset(translate_to)
+    new = load_dataset(translate_to, group_by=group_by)
     return new if class_map is None else apply_class_map(class_map, old, new)
 
 
