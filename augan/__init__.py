@@ -29,6 +29,8 @@ _MODULES = {
     "evaluate_detection": "augan.evaluation.detection.api",
     "evaluate_augmentation": "augan.evaluation.augmentation.api",
     "EvaluationProtocol": "augan.evaluation.augmentation.protocol",
+    "evaluate_translation": "augan.evaluation.translation.api",
+    "TranslationProtocol": "augan.evaluation.translation.protocol",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "get_transform": "augan.augment.transforms",
@@ -48,12 +50,14 @@ __all__ = [
     "GANOverSampler",
     "Prediction",
     "Predictor",
+    "TranslationProtocol",
     "TranslationRequest",
     "Translator",
     "augment_folder",
     "detect_folder",
     "evaluate_augmentation",
     "evaluate_detection",
+    "evaluate_translation",
     "export_onnx",
     "from_arrays",
     "generate_folder",
@@ -86,6 +90,8 @@ if TYPE_CHECKING:
     from augan.evaluation.augmentation.api import evaluate_augmentation
     from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.evaluation.detection.api import evaluate_detection
+    from augan.evaluation.translation.api import evaluate_translation
+    from augan.evaluation.translation.protocol import TranslationProtocol
     from augan.exceptions import AuganError
     from augan.export.api import export_onnx
     from augan.translate.api import translate_folder

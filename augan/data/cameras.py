@@ -66,6 +66,14 @@ def rename_classes(dataset: Dataset, names: Mapping[str, str]) -> Dataset:
 def apply_class_map(path: str | Path, old: Dataset, new: Dataset) -> Dataset:
     """Return the dataset of the new camera with the class names of the old camera, from a table.
 
+    Parameters and errors are those of `read_class_map`.
+    """
+    return rename_classes(new, read_class_map(path, old, new))
+
+
+def read_class_map(path: str | Path, old: Dataset, new: Dataset) -> dict[str, str]:
+    """Return the name on the old camera of each class of the new camera that a table lists.
+
     Parameters
     ----------
     path : path-like
@@ -105,7 +113,7 @@ def apply_class_map(path: str | Path, old: Dataset, new: Dataset) -> Dataset:
                 f"{where}: the class {new_name} of the new camera is {old_name}, but an earlier "
                 f"row says {former}; keep one of the two"
             )
-    return rename_classes(new, names)
+    return names
 
 
 def _known_class(text: str, dataset: Dataset, camera: str, where: str) -> str:

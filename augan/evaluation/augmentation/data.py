@@ -179,14 +179,14 @@ def load_evaluation_data(
     """
     train = load_dataset(data, groups=groups) if not isinstance(data, Dataset) else data
     if isinstance(data, Dataset):
-        _check_loaded(test_size, groups)
+        check_loaded(test_size, groups)
     train.require_images(f"{train.name} is a table; the evaluation of augmentation needs images")
     if train.labels is None or train.num_classes < 2:
         raise DataError(
             f"{train.name} has {train.num_classes} classes, and a classifier needs at least 2; put "
             "the images into one folder for each class"
         )
-    train, test = _split(data, train, test_size, groups, seed)
+    train, test = split_dataset(data, train, test_size, groups, seed)
     if train.groups is not None:
         train = _exclude_test_groups(train, test)
     preprocessing = ImagePreprocessing.fit(train, size)
@@ -198,7 +198,7 @@ def load_evaluation_data(
         unlabeled = prepared_unlabeled.pixels
         names += prepared_unlabeled.dataset.names
         num_unreadable += len(prepared_unlabeled.dataset.skipped)
-    to_unit, scale = _unit_range(preprocessing)
+    to_unit, scale = unit_range(preprocessing)
     evaluation_data = EvaluationData(
         name=train.name,
         pool=LabelPool(
@@ -208,7 +208,7 @@ def load_evaluation_data(
             None if unlabeled is None else to_unit(unlabeled),
         ),
         test_images=to_unit(test_prepared.pixels),
-        test_labels=_labels_in(test_prepared.dataset, train.class_names),
+        test_labels=labels_in(test_prepared.dataset, train.class_names),
         names=names,
         test_names=test_prepared.dataset.names,
         scale=scale,
@@ -219,7 +219,7 @@ def load_evaluation_data(
     return evaluation_data
 
 
-def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
+def unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     """Return two functions that scale prepared images for augmentation and for networks.
 
     Returns
@@ -240,7 +240,7 @@ def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     return to_unit, lambda images: 2 * images - 1
 
 
-def _check_loaded(test_size: float | None, groups: str | Path | None) -> None:
+def check_loaded(test_size: float | None, groups: str | Path | None) -> None:
     """Raise ConfigError for options that do not go with a loaded `Dataset`."""
     if test_size is None:
         raise ConfigError(
@@ -263,7 +263,7 @@ def _has_test_part(data: str | Path | tuple[Any, ...]) -> bool:
     return True
 
 
-def _split(
+def split_dataset(
     data: Any, train: Dataset, test_size: float | None, groups: str | Path | None, seed: int
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test part of a dataset.
@@ -376,7 +376,7 @@ def _exclude_test_groups(train: Dataset, test: Dataset) -> Dataset:
     return replace(train, unlabeled=unlabeled.subset(~is_shared))
 
 
-def _labels_in(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
+def labels_in(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
     """Return the test labels, int `[m]`, as indices into the class names of the training part.
 
     Raises

@@ -186,12 +186,16 @@ def sentence(comparison: PairedComparison, label: str) -> str:
     label : str
         Description of the best baseline.
     """
-    interval = comparison.interval
-    points = f"{format_points(interval.value)} points"
-    points += f" [{_format_bound(interval.low)}, {_format_bound(interval.high)}]"
+    points = format_interval(comparison.interval)
     if comparison.is_significant:
         return f"gain of {points} over {label}, on new images like these"
     return f"no evidence of benefit: {points} against {label}, on new images like these"
+
+
+def format_interval(interval: ConfidenceInterval) -> str:
+    """Return a difference with its interval in percentage points: "+1.2 points [0.3, 2.1]"."""
+    low, high = _format_bound(interval.low), _format_bound(interval.high)
+    return f"{format_points(interval.value)} points [{low}, {high}]"
 
 
 def format_points(fraction: float) -> str:
@@ -231,7 +235,7 @@ def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: n
     for half_images, half_labels in ((subset.images, subset.labels), (images, labels)):
         rows = []
         for label in range(subset.num_classes):
-            shown = _as_bytes(half_images[half_labels == label][:IMAGES_PER_CLASS])
+            shown = as_bytes(half_images[half_labels == label][:IMAGES_PER_CLASS])
             blank = np.full((IMAGES_PER_CLASS - len(shown), *images.shape[1:]), 255, np.uint8)
             rows.append(np.concatenate([shown, blank]))
         halves.append(image_grid(np.concatenate(rows), IMAGES_PER_CLASS))
@@ -241,7 +245,7 @@ def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: n
         write_png(path, np.concatenate([halves[0], gap, halves[1]], axis=1))
 
 
-def _as_bytes(images: np.ndarray) -> np.ndarray:
+def as_bytes(images: np.ndarray) -> np.ndarray:
     """Return images as uint8; uint16 and floats in [0, 1] are scaled to 0 to 255."""
     if images.dtype == np.uint8:
         return images
