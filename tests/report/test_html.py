@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -148,9 +149,10 @@ class TestEveryPage:
         assert not re.search(r"https?:|//|@import|url\(", without_pictures)
         page = Page(text)
         assert not page.every("script")
-        for attributes in (attributes for _, attributes in page.tags):
+        for tag, attributes in page.tags:
+            allowed = ("data:", "overlays/") if tag == "a" else ("data:",)  # links load nothing
             for attribute in ("src", "href"):
-                assert (attributes.get(attribute) or "data:").startswith("data:")
+                assert (attributes.get(attribute) or "data:").startswith(allowed)
             assert not any(attribute.startswith("on") for attribute in attributes)
 
     def test_page_escapes_names(self, pages: dict[str, Path], name: str) -> None:
@@ -269,6 +271,32 @@ def test_augmentation_page_contains_the_acceptance(
     assert len(page.every("img")) == 1
 
 
+def test_detection_evaluation_page_shows_the_mistakes(
+    pages: dict[str, Path], evaluation: DetectionEvaluation
+) -> None:
+    text = pages["evaluate"].read_text("utf-8")
+    page, mistakes = Page(text), evaluation.mistakes
+    summary = evaluation.summary
+    assert len(mistakes.missed) == 10 - summary["detected"]["count"]
+    assert len(mistakes.false_alarms) == summary["false_alarms"]["count"]
+    record = json.loads((Path(summary["out"]) / "evaluation.json").read_text("utf-8"))
+    assert record["mistakes"]["missed"] == list(mistakes.missed)
+    assert mistakes.missed or mistakes.false_alarms
+    assert ("Missed anomalies" in page.text) == bool(mistakes.missed)
+    assert ("False alarms" in page.text) == bool(mistakes.false_alarms)
+    for name in (*mistakes.missed, *mistakes.false_alarms):
+        sample = mistakes.shown[name]
+        assert sample.thumbnail is not None
+        assert sample.overlay is not None
+        assert name in page.text
+    links = [link["href"] for link in page.every("a") if "overlays/" in (link["href"] or "")]
+    assert len(links) == len(mistakes.missed) + len(mistakes.false_alarms)
+    for link in links:
+        assert (Path(summary["out"]) / unquote(link)).is_file(), link
+    assert "Flagged anomalies, against flagged normal images" in page.text
+    assert "Precision, against flagged anomalies (recall)" in page.text
+
+
 def test_page_without_filters_says_that_nothing_was_filtered(
     pages: dict[str, Path],
 ) -> None:
@@ -294,7 +322,7 @@ def test_detection_evaluation_page_contains_the_metrics(
     ):
         assert fragment in page.text
     assert evaluation.baselines
-    assert len(page.every("svg")) == 2
+    assert len(page.every("svg")) == 4
 
 
 def test_line_chart_keeps_curves_inside() -> None:

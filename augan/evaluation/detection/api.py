@@ -34,6 +34,7 @@ from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
 from augan.evaluation.detection.metrics import DETECTOR, DetectionMetrics, LabeledScores
+from augan.evaluation.detection.mistakes import Mistakes, find_mistakes, write_overlays
 from augan.evaluation.detection.pixel_metrics import LabeledMaps, read_masks
 from augan.exceptions import ConfigError, DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
@@ -61,6 +62,8 @@ class DetectionEvaluation:
         if `summary["baselines_skipped"]` has a reason.
     normal, anomalous : ndarray of float64 [N], [A]
         Anomaly scores of the detector on normal samples and on anomalies.
+    mistakes : Mistakes
+        The missed anomalies and the false alarms, with pictures of the worst.
     """
 
     summary: dict[str, Any]
@@ -68,6 +71,7 @@ class DetectionEvaluation:
     baselines: list[dict[str, Any]]
     normal: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     anomalous: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    mistakes: Mistakes = field(default_factory=Mistakes, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result without the scores as JSON-able values, as in `evaluation.json`."""
@@ -75,6 +79,10 @@ class DetectionEvaluation:
             "summary": self.summary,
             "anomaly_types": self.anomaly_types,
             "baselines": self.baselines,
+            "mistakes": {
+                "missed": list(self.mistakes.missed),
+                "false_alarms": list(self.mistakes.false_alarms),
+            },
         }
 
 
@@ -114,7 +122,8 @@ def evaluate_detection(
         Training data of the bundle, which the baselines are fitted to. None: the path recorded in
         the bundle.
     out : path or None
-        Folder for `evaluation.json` and `scores.csv`; replaced if it holds an earlier evaluation.
+        Folder for `evaluation.json`, `scores.csv` and overlays of the mistakes; replaced if it
+        holds an earlier evaluation.
         None: nothing is written.
     detection_limit : bool
         Also measure the smallest painted spot that the detector flags; images only.
@@ -191,9 +200,12 @@ def evaluate_detection(
         metrics.per_anomaly_type(),
         [metrics.baseline(name) for name in baselines.detectors],
         *metrics.normal_and_anomalous(),
+        find_mistakes(metrics, predictor, source),
     )
     if out is not None:
-        _write(Path(out), evaluation, metrics)
+        with atomic_folder(out, unmanaged_except(*DETECTION_EVALUATION_FILES)) as folder:
+            write_overlays(evaluation.mistakes, predictor, source, rate, folder)
+            _write(folder, evaluation, metrics)
     return evaluation
 
 
@@ -273,8 +285,8 @@ def _score(
     return result
 
 
-def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> None:
-    """Write `evaluation.json` and `scores.csv` into a folder; replaces an earlier evaluation."""
+def _write(folder: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> None:
+    """Write `evaluation.json` and `scores.csv` into a folder."""
     import pandas as pd
 
     scored, groups = metrics.scored, metrics.labels.groups
@@ -290,8 +302,7 @@ def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics
     }
     table |= {"score": scores, "p_value": metrics.calibration.p_values(scores)}
     table |= {"anomaly": metrics.flags.astype(int), **baseline_scores}
-    with atomic_folder(out, unmanaged_except(*DETECTION_EVALUATION_FILES)) as folder:
-        (folder / EVALUATION_FILE).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
-        pd.DataFrame(table).to_csv(
-            folder / SCORES_FILE, index=False, encoding="utf-8", errors=UNDECODABLE
-        )
+    (folder / EVALUATION_FILE).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
+    pd.DataFrame(table).to_csv(
+        folder / SCORES_FILE, index=False, encoding="utf-8", errors=UNDECODABLE
+    )

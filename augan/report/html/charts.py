@@ -165,6 +165,42 @@ def line_chart(title: str, curves: Sequence[Curve], *, log: bool = False) -> str
     )
 
 
+def unit_chart(title: str, x_name: str, curves: Sequence[Curve]) -> str:
+    """Return a chart of fractions against fractions, such as a ROC curve, as HTML.
+
+    Parameters
+    ----------
+    title, x_name : str
+        Names of the vertical and of the horizontal axis, as plain text.
+    curves : sequence of Curve
+        `steps` and `values` from 0 to 1; `steps` in ascending order.
+    """
+    polylines = ""
+    for curve in curves:
+        # Single points and not means, so that the ends and the corners of a step curve stay.
+        rows = np.unique(np.linspace(0, len(curve.values) - 1, MAX_POINTS).astype(int))
+        pairs = zip(curve.steps[rows], curve.values[rows])
+        points = " ".join(f"{100 * x:.2f},{100 - 100 * y:.2f}" for x, y in pairs)
+        polylines += f'<polyline class="{curve.kind}" points="{points}"/>'
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    y_labels = "".join(f'<span style="bottom:{100 * tick:g}%">{tick:g}</span>' for tick in ticks)
+    x_labels = "".join(
+        f'<span{_end(tick)} style="left:{100 * tick:g}%">{tick:g}</span>' for tick in ticks
+    )
+    legend = "".join(
+        f'<li><i class="{curve.kind}"></i>{escape(curve.name)}</li>' for curve in curves
+    )
+    label = escape(f"{title} against {x_name}: {', '.join(curve.name for curve in curves)}")
+    return (
+        f'<ul class="legend">{legend}</ul><div class="chart curves"><div class="panel">'
+        f'<p class="name">{escape(title)}, against {escape(x_name)}</p>'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{label}">{polylines}</svg>'
+        f'<div class="counts" aria-hidden="true">{y_labels}</div></div>'
+        f'<div class="axis" aria-hidden="true">{x_labels}</div></div>'
+    )
+
+
 def _end(position: float) -> str:
     """Return the class of a tick label that would stick out of the chart; empty for others.
 

@@ -1,8 +1,10 @@
 """HTML report of a detection, and an image of the most anomalous images."""
 
+import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -15,9 +17,10 @@ from augan.detect.conformal.guarantee import percent
 from augan.detect.result import DetectionResult
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLORS
+from augan.detect.visualization.renderer import image_path
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.io.images import data_uri, image_grid
-from augan.io.layout import MOST_ANOMALOUS_FILE, REPORT_FILE
+from augan.io.layout import MOST_ANOMALOUS_FILE, OVERLAYS_FOLDER, REPORT_FILE
 from augan.report.html.base import (
     page_header,
     section,
@@ -157,27 +160,48 @@ def _most_anomalous(result: DetectionResult) -> str:
         "without any anomalous region."
     )
     scale = "" if result.map_scale is None else _scale(result.map_scale)
-    cards = "".join(_card(sample) for sample in result.top_samples)
+    has_files = result.map_scale is not None
+    cards = "".join(
+        sample_card(sample, has_overlay_file=has_files and sample.anomaly)
+        for sample in result.top_samples
+    )
     return section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
 
 
-def _card(sample: ScoredSample) -> str:
-    """Return the card of one image, with overlay, score, p-value and largest component, as HTML."""
+def sample_card(
+    sample: ScoredSample, *, has_overlay_file: bool = False, label: str | None = None
+) -> str:
+    """Return the card of one image, with overlay, score, p-value and largest component, as HTML.
+
+    Parameters
+    ----------
+    sample : ScoredSample
+        The image with its pictures.
+    has_overlay_file : bool
+        Whether the pictures lead to the overlay in full size, a file next to the page.
+    label : str or None
+        The true label of the image; None: unknown.
+    """
     name, kind = escape(sample.path), "flagged" if sample.anomaly else "unflagged"
     pictures = ""
     if sample.thumbnail is not None:
         pictures = f'<img alt="{name}" src="{data_uri(sample.thumbnail)}">'
     if sample.overlay is not None:
         alt = f"{name} in gray, anomalous regions in color"
-        pictures += f'<img alt="{alt}" src="{data_uri(sample.overlay)}">'
-    largest = sample.largest_component
-    component = f"{escape(largest)} ({sample.components.get(largest, 0):.3g})"
+        picture = f'<img alt="{alt}" src="{data_uri(sample.overlay)}">'
+        if has_overlay_file:
+            path = image_path(Path(OVERLAYS_FOLDER), sample.path).as_posix()
+            picture = f'<a href="{escape(quote(os.fsencode(path)))}">{picture}</a>'
+        pictures += picture
     decision = "FLAGGED" if sample.anomaly else "not flagged"
+    values = {} if label is None else {"label": escape(label)}
+    values |= {"score": f"{sample.score:.3g}", "p-value": f"{sample.p_value:.2g}"}
+    if largest := sample.largest_component:
+        values["largest component"] = f"{escape(largest)} ({sample.components[largest]:.3g})"
+    described = "".join(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in values.items())
     return (
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
-        f'<p class="decision">{decision}</p><h3>{name}</h3><dl>'
-        f"<dt>score</dt><dd>{sample.score:.3g}</dd><dt>p-value</dt><dd>{sample.p_value:.2g}</dd>"
-        f"<dt>largest component</dt><dd>{component}</dd></dl></li>"
+        f'<p class="decision">{decision}</p><h3>{name}</h3><dl>{described}</dl></li>'
     )
 
 

@@ -1,13 +1,16 @@
 """HTML report of an evaluation of a detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from augan.choices import DETECTION_METHODS
 from augan.data.dataset import plural
 from augan.evaluation.detection.api import DetectionEvaluation
+from augan.evaluation.detection.mistakes import Mistakes
 from augan.exceptions import ConfigError
 from augan.io.layout import EVALUATION_FILE, REPORT_FILE, SCORES_FILE
 from augan.report.html.base import (
@@ -18,7 +21,8 @@ from augan.report.html.base import (
     table,
     write_page,
 )
-from augan.report.html.charts import histogram
+from augan.report.html.charts import Curve, histogram, unit_chart
+from augan.report.html.detection import sample_card
 
 MAX_SKIPPED = 100  # files in the list of skipped files
 
@@ -41,6 +45,8 @@ def write_detection_evaluation_page(result: DetectionEvaluation) -> Path:
     parts = [
         _header(summary),
         _distribution(result),
+        _curves(result),
+        _mistakes(result),
         _methods(result),
         _anomaly_types(result),
         _pixels(summary),
@@ -95,6 +101,89 @@ def _distribution(result: DetectionEvaluation) -> str:
         "The height of a bar is the logarithm of its count, so that single samples are visible."
     )
     return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
+
+
+def _curves(result: DetectionEvaluation) -> str:
+    """Return the section of the ROC curve and the precision-recall curve, as HTML."""
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if not result.normal.size or not result.anomalous.size:
+        return ""
+    summary, samples = result.summary, plural(result.summary["sample_type"])
+    scores = np.concatenate([result.normal, result.anomalous])
+    is_anomaly = np.repeat([0, 1], [result.normal.size, result.anomalous.size])
+    alarms, found, _ = roc_curve(is_anomaly, scores)
+    precision, recall, _ = precision_recall_curve(is_anomaly, scores)
+    share = result.anomalous.size / scores.size
+    ends = np.array([0.0, 1.0])
+    roc = [
+        Curve(f"AUROC {summary['auroc']['value']:.3f}", "new", alarms, found),
+        Curve("chance", "old", ends, ends),
+    ]
+    of_precision = [
+        Curve(
+            f"average precision {summary['average_precision']:.3f}",
+            "new",
+            recall[::-1],
+            precision[::-1],
+        ),
+        Curve("chance", "old", ends, np.array([share, share])),
+    ]
+    about = (
+        "Every threshold is one point. At the calibrated threshold "
+        f"{summary['detected']['rate']:.1%} of the anomalies and "
+        f"{summary['false_alarms']['rate']:.1%} of the normal {samples} are flagged. Precision "
+        "depends on the share of anomalies among these samples."
+    )
+    body = unit_chart("Flagged anomalies", f"flagged normal {samples}", roc)
+    body += unit_chart("Precision", "flagged anomalies (recall)", of_precision)
+    return section("ROC and precision-recall curve", about, body)
+
+
+def _mistakes(result: DetectionEvaluation) -> str:
+    """Return the sections of missed anomalies and false alarms, as HTML; empty without any."""
+    mistakes, samples = result.mistakes, plural(result.summary["sample_type"])
+    kinds = (
+        ("Missed anomalies", mistakes.missed, "The anomalies that were not flagged, the lowest"),
+        ("False alarms", mistakes.false_alarms, f"The normal {samples} flagged, the highest"),
+    )
+    return "".join(
+        section(title, f"{about} score first: {_shown(names, mistakes)}.", _cards(names, mistakes))
+        for title, names, about in kinds
+        if names
+    )
+
+
+def _shown(names: Sequence[str], mistakes: Mistakes) -> str:
+    """Return how many of the mistakes of one kind are shown, and where the others are."""
+    count = sum(name in mistakes.shown for name in names)
+    all_of_them = f"{count:,} of {len(names):,}"
+    return all_of_them if count == len(names) else f"{all_of_them}, all in {EVALUATION_FILE}"
+
+
+def _cards(names: Sequence[str], mistakes: Mistakes) -> str:
+    """Return the shown mistakes of one kind, as HTML: cards of images or a table of rows."""
+    shown = [mistakes.shown[name] for name in names if name in mistakes.shown]
+    if any(sample.thumbnail is not None for sample in shown):
+        cards = "".join(
+            sample_card(
+                sample,
+                has_overlay_file=sample.overlay is not None,
+                label=mistakes.labels[sample.path],
+            )
+            for sample in shown
+        )
+        return f'<ol class="cards">{cards}</ol>'
+    rows = [
+        (
+            escape(sample.path),
+            escape(mistakes.labels[sample.path]),
+            f"{sample.score:.3g}",
+            f"{sample.p_value:.2g}",
+        )
+        for sample in shown
+    ]
+    return table(["row", "label", "score", "p-value"], rows, numbers=(2, 3))
 
 
 def _methods(result: DetectionEvaluation) -> str:

@@ -387,7 +387,7 @@ def test_command_prints_and_writes_the_result(
     done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
     printed = json.loads(done.stdout)
-    assert list(printed) == ["summary", "anomaly_types", "baselines"]
+    assert list(printed) == ["summary", "anomaly_types", "baselines", "mistakes"]
     expected, report = evaluated.to_dict(), tmp_path / "out" / "report.html"
     paths = {"out": str(tmp_path / "out"), "report": str(report)}
     assert printed == {**expected, "summary": {**expected["summary"], **paths}}
