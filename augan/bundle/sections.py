@@ -21,6 +21,7 @@ from augan.bundle.section import (
     VALIDATION,
     ArrayName,
     Count,
+    Flag,
     Indices,
     Mask,
     Matrix,
@@ -53,6 +54,11 @@ class DatasetInfo(Section):
         Names of the classes, all different; empty (default) without labels.
     class_counts : tuple of int
         Number of labeled samples of each class in `class_names`.
+    labels, label_column, path_column : str or None
+        File of labels (or "folders") and its columns, as `load_dataset` takes them; None (default):
+        not given.
+    follow_links : bool
+        Whether links to folders were searched for images too; default: False.
     fingerprint : str or None
         SHA-256 of the prepared samples and their labels, see `dataset_fingerprint`; None (default):
         trained in memory by an estimator, which does not hash its samples.
@@ -65,6 +71,10 @@ class DatasetInfo(Section):
     class_names: tuple[Text, ...] = ()
     class_counts: tuple[Count, ...] = ()
     fingerprint: Text | None = None
+    labels: Text | None = None
+    label_column: Text | None = None
+    path_column: Text | None = None
+    follow_links: Flag = False
 
     def __post_init__(self) -> None:
         if len(set(self.class_names)) != len(self.class_names):

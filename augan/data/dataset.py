@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,6 +72,9 @@ class Dataset:
         be empty text. None (default): no such samples.
     warnings : tuple of str
         Unusual properties of the data, in full sentences for the user.
+    loading : mapping of str to str or bool
+        Options of `load_dataset` besides the path that load the same data again: `labels`,
+        `label_column`, `path_column` and `follow_links`, as far as they were given.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class Dataset:
     not_looked_at: Skipped = ()
     unlabeled: "Dataset | None" = None
     warnings: tuple[str, ...] = ()
+    loading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -103,9 +107,9 @@ class Dataset:
             )
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
-        for field, values in (("labels", self.labels), ("groups", self.groups)):
+        for name, values in (("labels", self.labels), ("groups", self.groups)):
             if values is not None and values.shape != (n,):
-                raise DataError(f"{field} must have shape [{n}], but have {list(values.shape)}")
+                raise DataError(f"{name} must have shape [{n}], but have {list(values.shape)}")
         if len(set(self.class_names)) != len(self.class_names):
             raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
         if self.labels is not None:

@@ -1,9 +1,10 @@
 """Image folders: the layout of class, train and test folders."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +17,15 @@ from augan.data.files import (
     search_images,
     search_input,
 )
+from augan.data.labels import (
+    LabelFile,
+    LabelSource,
+    SampleFinder,
+    assign_labels,
+    find_label_file,
+    is_image_path,
+    read_label_file,
+)
 from augan.data.layouts import (
     TEST_FOLDERS,
     TRAIN_FOLDERS,
@@ -24,9 +34,11 @@ from augan.data.layouts import (
     visa_names,
 )
 from augan.data.sequences import ImageFiles
+from augan.data.validation import check_labels
 from augan.exceptions import DataError
+from augan.io.csv_safety import unescape_formula
 from augan.io.formats import inspect_file
-from augan.io.images import ImageHeader, UnreadableImage, read_header
+from augan.io.images import ImageHeader, UnreadableImage, list_pages, read_header
 from augan.io.unicode_forms import compose, unify
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
@@ -53,7 +65,11 @@ def natural_key(name: str) -> tuple[list[int | str], str]:
 
 
 def folder_dataset(
-    folder: Path, subset: Literal["train", "test"], *, follow_links: bool = False
+    folder: Path,
+    subset: Literal["train", "test"],
+    source: LabelSource | None = None,
+    *,
+    follow_links: bool = False,
 ) -> Dataset:
     """Return the dataset in an image folder: flat, with class folders, or with train and test.
 
@@ -68,6 +84,8 @@ def folder_dataset(
         The folder that the user named.
     subset : {"train", "test"}
         The subset to read from a folder that is divided; an undivided folder has no test subset.
+    source : LabelSource or None
+        Labels that the user names. None (default): the folders, or an obvious file of labels.
     follow_links : bool
         Whether links to folders are searched too. Default: False.
 
@@ -109,6 +127,23 @@ def folder_dataset(
             f"{base} holds no images{_describe_links(base)}; expected {expected_formats()}, in the "
             f"folder itself or in one subfolder per class{found.describe_nothing()}"
         )
+    source = source or LabelSource()
+    file = None if source.file is None else read_label_file(source)
+    if source.labels is None and not is_visa and _is_one_folder(names):
+        paths = [(prefix / name).as_posix() for name in names]
+        file = find_label_file((folder, base, base.parent), paths, folder)
+        if file is not None:
+            warnings.append(
+                f"the labels are those in {file.path} (columns {' and '.join(file.columns)}); "
+                "--labels folders (labels='folders' in Python) takes the folders instead"
+            )
+    if file is not None:
+        paths = [(prefix / name).as_posix() for name in names]
+        dataset = replace(_labeled_dataset(folder, paths, file, base), not_looked_at=left_out)
+        if subset == "test":
+            dataset = replace(dataset, unlabeled=None)
+        warnings += [*dataset.warnings, *warn_mixed_bit_depth(dataset)]
+        return replace(dataset, warnings=tuple(warnings))
     classes = _class_names(base, names)
     warnings += warn_empty_class_folders(_folders_without_images(base, found.names))
     warnings += warn_nested_classes(base, names)
@@ -124,6 +159,159 @@ def folder_dataset(
         unlabeled=_files_dataset(folder, unlabeled) if unlabeled else None,
         warnings=tuple(warnings),
     )
+
+
+def _is_one_folder(names: list[str]) -> bool:
+    """Whether all images lie in one folder, which therefore cannot be one of several classes."""
+    return len({name.split("/")[0] if "/" in name else "" for name in names}) == 1
+
+
+def _labeled_dataset(folder: Path, names: list[str], file: LabelFile, base: Path) -> Dataset:
+    """Return a dataset of image files with the labels of a file.
+
+    Images that the file does not list become unlabeled images.
+
+    Parameters
+    ----------
+    folder : Path
+    names : list of str
+        Images relative to `folder`.
+    file : LabelFile
+    base : Path
+        A folder that paths in the file may be relative to.
+    """
+    folders = dict.fromkeys((file.path.parent, base, folder))
+    assigned = assign_labels(file, SampleFinder(names, folder, folders))
+    if not assigned.labels:
+        raise DataError(
+            f"{file.path} holds no label of the {len(names)} images in {folder}, such as "
+            f"{names[0]}; its paths, such as {file.rows[0].path if file.rows else 'none'}, must be "
+            f"absolute, or relative to {folder} or to the folder of the file"
+        )
+    warnings = list(file.notes)
+    if missing := assigned.missing:
+        warnings.append(
+            f"{len(missing)} rows of {file.path} name files that do not exist, such as {missing[0]}"
+        )
+    listed = [name for name in names if name in assigned.labels]
+    others = [name for name in names if name not in assigned.labels]
+    if others:
+        warnings.append(
+            f"{len(others)} of {len(names)} images have no label in {file.path}, such as "
+            f"{others[0]}: they are used without labels"
+        )
+    dataset = _files_dataset(folder, listed)
+    texts = [assigned.labels[name] for name in dataset.names]
+    classes = tuple(sorted(set(texts), key=natural_key))
+    position = {name: index for index, name in enumerate(classes)}
+    return replace(
+        dataset,
+        labels=np.array([position[text] for text in texts], np.int64),
+        class_names=classes,
+        groups=_groups_of(dataset.names, assigned.groups),
+        unlabeled=_files_dataset(folder, others) if others else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _groups_of(names: Sequence[str], groups: dict[str, str] | None) -> np.ndarray | None:
+    """Return the group of each image, text `[N]`; an image without one is a group of its own.
+
+    `groups` maps images or files of several pages to groups; None if there are none.
+    """
+    if groups is None:
+        return None
+    found = (groups.get(name) or groups.get(name.rpartition("#")[0]) or name for name in names)
+    return np.array(list(found), np.str_)
+
+
+def are_paths(values: Any) -> bool:
+    """Whether a list holds paths of existing image files; the first values are looked at."""
+    if not len(values):
+        return False
+    texts = [str(value) if isinstance(value, str | Path) else "" for value in values[:20]]
+    return all(is_image_path(text, Path()) for text in texts)
+
+
+def paths_dataset(paths: list[str], labels: Any = None, *, root: Path | None = None) -> Dataset:
+    """Return a dataset of image files that are named one by one.
+
+    Parameters
+    ----------
+    paths : list of str
+        Paths, absolute or relative to `root`.
+    labels : array-like or None
+        One label per path, a text or a number. None (default): no labels.
+    root : Path or None
+        None (default): the current folder.
+
+    Raises
+    ------
+    DataError
+        The labels do not fit, or more than a tenth of the files cannot be read.
+    """
+    root = root or Path()
+    names = [name for path in paths for name in _pages(root, path)]
+    dataset = replace(_files_dataset(root, names), name="images", source=None)
+    warnings = warn_mixed_bit_depth(dataset)
+    if labels is None:
+        return replace(dataset, warnings=tuple(warnings))
+    values, classes = check_labels(labels, len(paths), None)
+    label_of = {
+        name: int(value) for path, value in zip(paths, values) for name in _pages(root, path)
+    }
+    kept = np.array([label_of[name] for name in dataset.names], np.int64)
+    return replace(dataset, labels=kept, class_names=classes, warnings=tuple(warnings))
+
+
+def _pages(root: Path, path: str) -> list[str]:
+    """Return the images in a file, by their paths relative to `root`: the file, or its pages."""
+    numbers = list_pages(root / path).numbers
+    return [f"{path}#{number}" for number in numbers] or [path]
+
+
+def listed_dataset(path: Path, source: LabelSource) -> Dataset:
+    """Return the dataset of a table with a column of paths of images, relative to its folder.
+
+    Without a column of labels, there are no labels.
+    """
+    try:
+        file = read_label_file(replace(source, labels=str(path)))
+    except DataError as error:
+        raise DataError(
+            f"{path} lists images, but it is unclear which column holds their labels: {error}"
+        ) from error
+    cells = [unescape_formula(row.path).replace("\\", "/") for row in file.rows]
+    labels = [row.label for row in file.rows]
+    if not all(labels):
+        raise DataError(
+            f"{file.rows[labels.index('')].where}: the label is empty; give every row a label"
+        )
+    dataset = paths_dataset(list(dict.fromkeys(cells)), _one_label(file, cells), root=path.parent)
+    note = (
+        f"{path} is read as a list of {len(dataset)} images (column {file.columns[0]}) with labels "
+        f"(column {file.columns[1]})"
+    )
+    groups = {cell: row.group for cell, row in zip(cells, file.rows)} if file.has_groups else None
+    return replace(
+        dataset,
+        name=path.stem,
+        source=str(path),
+        groups=_groups_of(dataset.names, groups),
+        warnings=(note, *dataset.warnings),
+    )
+
+
+def _one_label(file: LabelFile, cells: list[str]) -> list[str]:
+    """Return the label of each different path; DataError if two rows contradict each other."""
+    labels: dict[str, str] = {}
+    for cell, row in zip(cells, file.rows):
+        if labels.setdefault(cell, row.label) != row.label:
+            raise DataError(
+                f"{row.where}: {cell} is labeled {row.label}, but an earlier row says "
+                f"{labels[cell]}; keep one of the two rows"
+            )
+    return list(labels.values())
 
 
 def _left_out(folder: Path, base: Path, found: ImageSearch) -> tuple[tuple[str, str], ...]:

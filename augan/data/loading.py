@@ -3,17 +3,18 @@
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.datasets import digits, fashion_mnist, is_idx_folder, read_idx_folder
-from augan.data.folders import folder_dataset
+from augan.data.folders import are_paths, folder_dataset, listed_dataset, paths_dataset
 from augan.data.groups import group_by_name, read_groups
-from augan.data.modalities.tables import is_table_file, read_table, split_target
+from augan.data.labels import LABEL_COLUMNS, LabelSource, lists_images
+from augan.data.modalities.tables import is_frame, is_table_file, read_table, split_target
 from augan.data.sequences import ImageFiles
 from augan.exceptions import DataError
 from augan.io.arrays import read_npz
@@ -24,20 +25,29 @@ UNLABELED_KEYS = ("x_unlabeled", "x_unlabelled")  # both spellings are accepted
 Subset = Literal["train", "test"]
 
 
+class LabelColumns(TypedDict, total=False):
+    """Columns of a file of labels, see `load_dataset`."""
+
+    label_column: str | None
+    path_column: str | None
+
+
 def load_dataset(
-    data: str | Path | tuple[Any, ...],
+    data: Any,
     *,
     subset: Subset = "train",
     groups: str | Path | None = None,
     target: str | None = None,
     group_by: str | int | None = None,
+    labels: str | Path | None = None,
     follow_links: bool = False,
+    **columns: Unpack[LabelColumns],
 ) -> Dataset:
     """Load the training or the test subset of a dataset from a path, a built-in name or arrays.
 
     Parameters
     ----------
-    data : str, Path or tuple
+    data : str, Path, tuple, list of paths, or DataFrame
         One of
 
         - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); for a
@@ -48,8 +58,13 @@ def load_dataset(
         - a folder of IDX files with the names of MNIST;
         - an `.npz` file with the array `x` and optionally `y`, `class_names`, `x_unlabeled`,
           `x_test`, `y_test`;
-        - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
-        - a tuple `(x,)` or `(x, y)` of arrays.
+        - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names. A table with a
+          column of paths of images is a list of labeled images;
+        - a tuple `(x,)` or `(x, y)` of arrays, or of a list of paths and labels;
+        - a list of paths of images, or a DataFrame with a column of paths.
+
+        Folders that are laid out like MVTec AD, BTAD or VisA are recognized; test images and masks
+        are never trained on.
     subset : {"train", "test"}
         The subset to load, "train" by default; training never reads the test subset.
     groups : path-like or None
@@ -62,8 +77,16 @@ def load_dataset(
         (or whose parenthesized parts) in the path names the group; or a number N of consecutive
         images in the natural order of their names, for frames of a video. None (default): no
         groups.
+    labels : path-like, "folders" or None
+        Labels of the images of a folder: a CSV, TSV or Parquet file with a path and a label in each
+        row, or a COCO file. Images that are not listed become `unlabeled`. "folders": the first
+        folder of an image is its label. None (default): the folders; or if these are no classes,
+        the only file in the folder or next to it that names its columns and lists the images.
     follow_links : bool
         Whether links to folders below a folder of images are searched too. Default: False.
+    **columns : str
+        `label_column` and `path_column`, the columns of `labels`, or of a table or DataFrame of
+        paths. Default: found by their names, such as `label` and `path`.
 
     Returns
     -------
@@ -79,9 +102,8 @@ def load_dataset(
     """
     if subset not in ("train", "test"):
         raise DataError(f"there is no subset {subset!r}; choose train or test")
-    dataset = (
-        _load(data, subset, follow_links) if target is None else _with_target(data, subset, target)
-    )
+    source = LabelSource(None if labels is None else str(labels), **columns)
+    dataset = _load_labeled(data, subset, target, source, follow_links)
     if group_by is not None:
         if groups is not None or not isinstance(dataset.images, ImageFiles):
             raise DataError(
@@ -102,6 +124,64 @@ def load_dataset(
     return _add_groups(dataset, dataset.images.root, groups)
 
 
+def _load_labeled(
+    data: Any, subset: Subset, target: str | None, source: LabelSource, follow_links: bool
+) -> Dataset:
+    """Load a dataset with the labels that the user names, or with those that are obvious."""
+    if is_frame(data):
+        data = _paths_of_frame(data, source, target)
+        target = None if isinstance(data[0], list) else target or source.label_column
+        source = LabelSource(source.labels)
+    is_path = isinstance(data, Path) or (isinstance(data, str) and data and data not in DATASETS)
+    path = _expand_home(data) if is_path else None
+    is_list = path is not None and path.is_file() and lists_images(path, source.path_column)
+    if path is not None and is_list and source.labels is None:
+        if target is not None:
+            source = replace(source, label_column=target)
+        if subset == "test":
+            raise DataError(f"the list {path} has no test subset; load the test list by itself")
+        dataset = listed_dataset(path, source)
+    elif path is not None and path.is_dir() and not is_idx_folder(path) and target is None:
+        dataset = folder_dataset(path, subset, source, follow_links=follow_links)
+    else:
+        if source != LabelSource():
+            raise DataError(
+                "`labels`, `label_column` and `path_column` are for image files, but "
+                f"{data if path else 'the data'} is no folder and no list of images; leave them out"
+            )
+        return _load(data, subset) if target is None else _with_target(data, subset, target)
+    options = {**asdict(source), "follow_links": follow_links}
+    return replace(dataset, loading={name: value for name, value in options.items() if value})
+
+
+def _paths_of_frame(frame: Any, source: LabelSource, target: str | None) -> Any:
+    """Return a DataFrame of paths as a tuple (paths,) or (paths, labels), another one as (x,)."""
+    columns = {str(name): name for name in frame.columns}
+    wanted = source.path_column
+    if wanted is not None and wanted not in columns:
+        raise DataError(
+            f"the table has no column {wanted!r}; its columns are {', '.join(columns)}; name one "
+            "of them with `path_column`"
+        )
+    named = [wanted] if wanted else list(columns)
+    found = [name for name in named if are_paths(frame[columns[name]].tolist())]
+    if not found:
+        if wanted is not None:
+            raise DataError(f"the column {wanted!r} of the table holds no paths of image files")
+        return (frame,)
+    paths = [str(path) for path in frame[columns[found[0]]]]
+    label = source.label_column or target
+    if label is None:
+        known = {name.casefold(): name for name in reversed(list(columns))}
+        label = next((known[name] for name in LABEL_COLUMNS if name in known), None)
+    elif label not in columns:
+        raise DataError(
+            f"the table has no column {label!r}; its columns are {', '.join(columns)}; name one of "
+            "them with `label_column`"
+        )
+    return (paths,) if label is None else (paths, frame[columns[label]].to_numpy())
+
+
 def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
     """Return an image dataset with the groups of a CSV file.
 
@@ -116,12 +196,12 @@ def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
     return replace(dataset, groups=groups, unlabeled=unlabeled)
 
 
-def _load(
-    data: str | Path | tuple[Any, ...], subset: Subset, follow_links: bool = False
-) -> Dataset:
+def _load(data: Any, subset: Subset) -> Dataset:
     """Load one subset from a path, a built-in name or a tuple, without target and groups."""
     if isinstance(data, tuple):
         return _tuple_dataset(data, subset)
+    if isinstance(data, list) and data and are_paths(data):
+        return _tuple_dataset((data,), subset)
     if not isinstance(data, (str, Path)):
         raise DataError(
             f"data must be a name, a path or a tuple of arrays, but is a {type(data).__name__}; "
@@ -135,7 +215,7 @@ def _load(
     if path.is_dir():
         if is_idx_folder(path):
             return _idx_dataset(path, subset)
-        return folder_dataset(path, subset, follow_links=follow_links)
+        return folder_dataset(path, subset)
     if path.is_file():
         return _file_dataset(path, subset)
     raise DataError(_not_found(str(data), path))
@@ -178,6 +258,8 @@ def _tuple_dataset(data: tuple[Any, ...], subset: Subset) -> Dataset:
         raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
     if subset == "test":
         raise DataError("a tuple of arrays has no test subset; load the test arrays by themselves")
+    if isinstance(data[0], list | tuple | np.ndarray) and are_paths(data[0]):
+        return paths_dataset([str(path) for path in data[0]], *data[1:])
     return from_arrays(*data)
 
 

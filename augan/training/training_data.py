@@ -59,7 +59,7 @@ def load_training_data(
     if bundle.splits is None:
         raise TrainingDataNotFound("the bundle does not record which images it was trained on")
     source = _recorded_source(bundle) if data is None else data
-    dataset = _load(source, preprocessing)
+    dataset = _load(source, bundle, preprocessing)
     if bundle.config.task == "detect":
         dataset = dataset.without_unlabeled()
     try:
@@ -104,6 +104,14 @@ def _recorded_source(bundle: Bundle) -> str | Path:
     )
 
 
-def _load(source: str | Path, preprocessing: Preprocessing) -> Dataset:
-    """Load a dataset, a table with the class column of the preprocessing."""
-    return load_dataset(source, target=preprocessing.target_name)
+def _load(source: str | Path, bundle: Bundle, preprocessing: Preprocessing) -> Dataset:
+    """Load a dataset with the options of the training, a table with its class column."""
+    info = bundle.data
+    return load_dataset(
+        source,
+        target=preprocessing.target_name,
+        labels=info.labels,
+        follow_links=info.follow_links,
+        label_column=info.label_column,
+        path_column=info.path_column,
+    )

@@ -310,6 +310,7 @@ class PreparedData:
             class_names=tuple(dataset.class_names),
             class_counts=tuple(counts.tolist()),
             fingerprint=dataset_fingerprint(self.prepared, self.preprocessing, more),
+            **dataset.loading,
         )
 
 

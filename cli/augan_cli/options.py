@@ -87,6 +87,19 @@ RequireAllOption = Annotated[
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Also search links to folders.")
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="File of labels (CSV, TSV, Parquet: a path and a label in each row; or COCO JSON), "
+        "or 'folders': one folder per label. Default: what is obvious."
+    ),
+]
+LabelColumnOption = Annotated[
+    str | None, typer.Option(help="Column of --labels with the labels; default: by its name.")
+]
+PathColumnOption = Annotated[
+    str | None, typer.Option(help="Column of --labels with the paths; default: by its name.")
+]
 
 
 def resolve_bundle(model: Path | None, *parts: str) -> "Bundle":

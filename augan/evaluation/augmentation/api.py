@@ -97,7 +97,9 @@ def evaluate_augmentation(
     )
     out = check_out(out)
     size = None if protocol.config is None else protocol.config.data.size
-    loaded = load_evaluation_data(data, protocol.test_size, size, protocol.seed, protocol.groups)
+    loaded = load_evaluation_data(
+        data, protocol.test_size, size, protocol.seed, protocol.groups, protocol.load_options()
+    )
     spec = protocol.subset_spec()
     spec.class_counts(loaded.pool)  # refuses labels that the data does not have
     loaded, leakage, num_dropped = check_leakage(

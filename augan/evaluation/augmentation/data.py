@@ -4,7 +4,7 @@ A test image that also occurs in the training images would reward memorization: 
 reproduce the image, and every classifier trains on the image.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ def load_evaluation_data(
     size: int | None,
     seed: int,
     groups: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> EvaluationData:
     """Load the training and the test images of an evaluation, prepared for a network.
 
@@ -167,6 +168,8 @@ def load_evaluation_data(
     groups : path or None
         CSV file of the group of each image. All images of a group are on one side of the split.
         None: each image is a group of its own.
+    options : mapping or None
+        More options of `load_dataset`, such as `labels`. None: none.
 
     Raises
     ------
@@ -175,18 +178,19 @@ def load_evaluation_data(
         each other or share a group.
     ConfigError
         `test_size` is given, but the dataset has a test part already. For a loaded `Dataset`:
-        `test_size` is missing, or `groups` is given.
+        `test_size` is missing, or options are given.
     """
-    train = load_dataset(data, groups=groups) if not isinstance(data, Dataset) else data
+    options = options or {}
+    train = load_dataset(data, groups=groups, **options) if not isinstance(data, Dataset) else data
     if isinstance(data, Dataset):
-        check_loaded(test_size, groups)
+        check_loaded(test_size, groups, options)
     train.require_images(f"{train.name} is a table; the evaluation of augmentation needs images")
     if train.labels is None or train.num_classes < 2:
         raise DataError(
             f"{train.name} has {train.num_classes} classes, and a classifier needs at least 2; put "
             "the images into one folder for each class"
         )
-    train, test = split_dataset(data, train, test_size, groups, seed)
+    train, test = split_dataset(data, train, test_size, groups, seed, options)
     if train.groups is not None:
         train = _exclude_test_groups(train, test)
     preprocessing = ImagePreprocessing.fit(train, size)
@@ -240,31 +244,41 @@ def unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     return to_unit, lambda images: 2 * images - 1
 
 
-def check_loaded(test_size: float | None, groups: str | Path | None) -> None:
+def check_loaded(
+    test_size: float | None,
+    groups: str | Path | None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Raise ConfigError for options that do not go with a loaded `Dataset`."""
     if test_size is None:
         raise ConfigError(
             "a loaded `Dataset` has no test part; hold out a fraction of the images with "
             "`test_size=0.3`, or give the path of the data"
         )
-    if groups is not None:
+    given = {**({} if groups is None else {"groups": groups}), **(options or {})}
+    for name in given:
         raise ConfigError(
-            "`groups` is for the path of a folder, but the data is a loaded `Dataset`; give it its "
-            "groups with load_dataset(folder, groups=...)"
+            f"`{name}` is for the path of a folder, but the data is a loaded `Dataset`; give it "
+            f"its {name} with load_dataset(folder, {name}=...)"
         )
 
 
-def _has_test_part(data: str | Path | tuple[Any, ...]) -> bool:
+def _has_test_part(data: str | Path | tuple[Any, ...], options: Mapping[str, Any]) -> bool:
     """Return whether the dataset has test images."""
     try:
-        load_dataset(data, subset="test")
+        load_dataset(data, subset="test", **options)
     except DataError:
         return False
     return True
 
 
 def split_dataset(
-    data: Any, train: Dataset, test_size: float | None, groups: str | Path | None, seed: int
+    data: Any,
+    train: Dataset,
+    test_size: float | None,
+    groups: str | Path | None,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test part of a dataset.
 
@@ -279,6 +293,8 @@ def split_dataset(
     groups : path or None
         CSV file of groups, which are never split.
     seed : int
+    options : mapping or None
+        More options of `load_dataset`. None: none.
 
     Raises
     ------
@@ -289,12 +305,12 @@ def split_dataset(
     """
     if test_size is None:
         try:
-            return train, load_dataset(data, subset="test", groups=groups)
+            return train, load_dataset(data, subset="test", groups=groups, **(options or {}))
         except DataError as error:
             raise DataError(
                 f"{error}; or hold out a fraction of the images with `test_size=0.3`"
             ) from error
-    if not isinstance(data, Dataset) and _has_test_part(data):
+    if not isinstance(data, Dataset) and _has_test_part(data, options or {}):
         raise ConfigError(
             f"{train.name} has test images already; leave out `test_size`, or move the test images"
         )

@@ -49,6 +49,10 @@ class EvaluationProtocol:
         CSV file with the columns `path` and `group`, where several images show one object. All
         images of a group are on one side of the split, and the interval counts groups, not images.
         None: each image is a group of its own.
+    labels, label_column, path_column : path or str, or None
+        File of labels and its columns, as `augan.load_dataset` takes them. None: the folders.
+    follow_links : bool
+        Whether links to folders are searched for images too.
     classifier : {"cnn", "logistic", "forest"} or Classifier
         The classifier that every arm trains.
     steps : int or None
@@ -97,6 +101,10 @@ class EvaluationProtocol:
     rest_unlabeled: bool = False
     test_size: float | None = None
     groups: str | Path | None = None
+    labels: str | Path | None = None
+    label_column: str | None = None
+    path_column: str | None = None
+    follow_links: bool = False
     classifier: str | Classifier = "cnn"
     steps: int | None = None
     transform: str | None = None
@@ -111,7 +119,7 @@ class EvaluationProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rest_unlabeled", "tune_fraction", "drop_duplicates"):
+        for name in ("rest_unlabeled", "tune_fraction", "drop_duplicates", "follow_links"):
             self._set(name, check_flag(name, getattr(self, name)))
         self._set("seed", check_seed_number(self.seed))
         self._set("repeats", check_whole_number("repeats", self.repeats, MIN_REPEATS))
@@ -120,6 +128,12 @@ class EvaluationProtocol:
         self._check_gan()
         if self.arms is not None:
             self._set("arms", _check_arms(self.arms))
+
+    def load_options(self) -> dict[str, Any]:
+        """Return the options of `load_dataset` that are given, except the groups."""
+        names = ("labels", "label_column", "path_column", "follow_links")
+        options = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in options.items() if value}
 
     def _set(self, name: str, value: Any) -> None:
         """Replace an attribute by its normal form; only for the constructor."""

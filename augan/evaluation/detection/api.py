@@ -15,6 +15,7 @@ import numpy as np
 from augan.bundle import Bundle, as_bundle
 from augan.checks import check_out
 from augan.data.dataset import plural
+from augan.data.labels import LabelSource
 from augan.data.layouts import find_test_images
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
@@ -89,7 +90,7 @@ class DetectionEvaluation:
 def evaluate_detection(
     bundle: Bundle | str | Path,
     request: DetectionRequest,
-    labels: str | Path,
+    labels: str | Path | LabelSource | None = None,
     *,
     normal: str | None = None,
     masks: str | Path | None = None,
@@ -108,10 +109,11 @@ def evaluate_detection(
         detection method. Of a folder that is laid out like MVTec AD, BTAD or VisA, the test images
         are evaluated, with their masks. The options `fdr`, `save_maps` and `ignore_mask` do not
         apply.
-    labels : path or "folders"
-        CSV file `path,label` (optionally with `group`) with paths relative to the images.
-        `folders`: the label of an image is the first folder below the images. Samples without a
-        label are left out.
+    labels : path, "folders", LabelSource or None
+        CSV, TSV or Parquet file with a path and a label (optionally a `group`) in each row, or a
+        COCO file; `LabelSource` also names its columns. `folders`: the label of an image is the
+        first folder below the images. Samples without a label are left out. None: a file of labels
+        with the images, if it is obvious, else the folders.
     normal : str or None
         Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs. Every
         other label is a type of anomaly.
@@ -171,6 +173,7 @@ def evaluate_detection(
     scored.warnings += [] if maps is None else maps.warnings
     scored.warnings += [
         *tested.notes,
+        *sample_labels.notes,
         *source.warnings,
         *(text for text in (rate_warning, void_reason) if text),
     ]

@@ -1,4 +1,4 @@
-"""Labels of test samples, from a CSV file or from folder names."""
+"""Labels of test samples, from a file or from folder names, and the label that means normal."""
 
 import difflib
 from collections import Counter
@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from augan.data.labels import (
+    LabelSource,
+    SampleFinder,
+    assign_labels,
+    find_label_file,
+    read_label_file,
+)
 from augan.exceptions import DataError
-from augan.io.csv_safety import ListedFiles, read_csv_rows, unescape_formula
 from augan.io.unicode_forms import find_name, unify
 
-FOLDERS = "folders"  # value of --labels: the folder of an image is its label
 NORMAL_NAMES = ("normal", "good", "ok")  # labels that mean normal, unless the user names one
 
 
@@ -29,25 +34,33 @@ class Labels:
         without a group is a group of its own.
     unlabeled : list of str
         Names of the samples without a label.
+    notes : tuple of str
+        Sentences on how the labels were read.
     """
 
     by_name: dict[str, str]
     normal: str
     groups: dict[str, str] | None
     unlabeled: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def read_labels(
-    labels: str | Path, names: Sequence[str], root: str | Path, normal: str | None = None
+    labels: str | Path | LabelSource | None,
+    names: Sequence[str],
+    root: str | Path,
+    normal: str | None = None,
 ) -> Labels:
-    """Read the labels of test samples, from a CSV file or from folder names.
+    """Read the labels of test samples, from a file or from folder names.
 
     Parameters
     ----------
-    labels : path or "folders"
-        CSV file with the columns `path`, `label` and optionally `group`. A path is absolute, or
-        relative to `root` or to the folder of the file; the path of a table row is its number from
-        0. `folders`: the label of an image is the first folder below `root`.
+    labels : path, "folders", LabelSource or None
+        CSV, TSV or Parquet file with a column of paths, one of labels and optionally `group`, or a
+        COCO file. A path is absolute, or relative to `root` or to the folder of the file, or the
+        end of the name of one sample; the path of a table row is its number from 0. `folders`: the
+        label of an image is the first folder below `root`. None: the only file in `root` or next to
+        it that evidently labels the images, else the folders.
     names : sequence of str
         Names of the samples: relative POSIX paths.
     root : path
@@ -63,101 +76,65 @@ def read_labels(
     Raises
     ------
     DataError
-        The CSV file cannot be read, is empty, lacks a column, names missing samples or contradicts
+        The file cannot be read, is empty, lacks a column, names missing samples or contradicts
         itself; no label means normal, or only one label occurs.
     """
+    source = labels if isinstance(labels, LabelSource) else LabelSource(_text(labels))
     groups: dict[str, str] | None = None
-    if str(labels) == FOLDERS:
+    notes: tuple[str, ...] = ()
+    file = None if source.file is None else read_label_file(source)
+    if source.labels is None and not _are_folders(names, normal):
+        file = find_label_file((Path(root), Path(root).parent), names, Path(root))
+        notes = () if file is None else (f"the labels are those in {file.path}",)
+    if file is not None:
+        finder = SampleFinder(names, Path(root), (Path(root), file.path.parent))
+        assigned = assign_labels(file, finder)
+        all_labels, groups = assigned.labels, assigned.groups
+        if missing := assigned.missing:
+            shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise DataError(
+                f"{file.path} names {len(missing)} samples that are not in {root} ({shown}); the "
+                "paths must be absolute, or relative to that folder"
+            )
+        if not all_labels:
+            raise DataError(
+                f"{file.path} holds no label of the images in {root}; give each image a row with "
+                "its path and label"
+            )
+        notes += file.notes
+    else:
         all_labels = {name: name.split("/")[0] for name in names if "/" in name}
+        forms = unify(all_labels.values())
+        all_labels = {name: forms[label] for name, label in all_labels.items()}
         if not all_labels:
             raise DataError(
                 f"the images in {root} lie in no folders that could be their labels; sort the "
                 "images into one folder for each label, or give `labels` a CSV file with path,label"
             )
-    else:
-        all_labels, groups = _read_table(Path(labels), set(names), root)
-        groups = None if groups is None else _unified(groups)
-    all_labels = _unified(all_labels)
     by_name = {name: all_labels[name] for name in names if name in all_labels}
     unlabeled = [name for name in names if name not in by_name]
-    normal = _find_normal_label(Counter(by_name.values()), normal)
-    return Labels(by_name, normal, groups, unlabeled)
-
-
-def _read_table(
-    path: Path, names: set[str], root: str | Path
-) -> tuple[dict[str, str], dict[str, str] | None]:
-    """Read labels and groups from a CSV file.
-
-    Parameters
-    ----------
-    path : Path
-        CSV file with the columns `path`, `label` and optionally `group`. Rows with an empty label
-        are skipped.
-    names : set of str
-        Names of all samples.
-    root : path
-        Folder of the samples, for messages.
-
-    Returns
-    -------
-    labels : dict of str to str
-        Name of a sample -> label.
-    groups : dict of str to str, or None
-        Name of a sample -> group. None: the file has no column `group`.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, names missing samples, contradicts itself or holds no label.
-    """
-    labels: dict[str, str] = {}
-    groups: dict[str, str] | None = None
-    missing: list[str] = []
-    files = ListedFiles(names, Path(root), (Path(root), path.parent))
-    rows = read_csv_rows(
-        path,
-        ("path", "label"),
-        content="labels",
-        first_line="path,label, or path,label,group",
-        remedy=f"give a CSV file with the columns path and label, or the word {FOLDERS}",
-    )
-    for line, row in rows:
-        if not row["path"]:
-            raise DataError(f"{line}: the path is empty; give every row a path")
-        if "group" in row and groups is None:
-            groups = {}
-        name = files.find(row["path"])
-        if name is None:
-            missing.append(row["path"])
-        elif row["label"]:
-            _add(labels, name, unescape_formula(row["label"]), line, "labeled")
-            if groups is not None and row["group"]:
-                _add(groups, name, unescape_formula(row["group"]), line, "in group")
-    if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    try:
+        normal = _find_normal_label(Counter(by_name.values()), normal)
+    except DataError as error:
+        if file is None or file.columns[1].casefold() == "label":
+            raise
+        # The column was found by its name, which may be the wrong one.
         raise DataError(
-            f"{path} names {len(missing)} samples that are not in {root} ({shown}); the paths must "
-            "be absolute, or relative to that folder"
-        )
-    if not labels:
-        raise DataError(f"{path} holds no label; give each image a row with its path and label")
-    return labels, groups
+            f"{error}; the labels in {file.path} were read from the columns "
+            f"{', '.join(file.columns)}; name others with `path_column` and `label_column`"
+        ) from error
+    return Labels(by_name, normal, groups, unlabeled, notes)
 
 
-def _unified(values: dict[str, str]) -> dict[str, str]:
-    """Return labels or groups in which names of different Unicode forms are one name."""
-    forms = unify(values.values())
-    return {name: forms[value] for name, value in values.items()}
+def _text(labels: str | Path | None) -> str | None:
+    """Return a path as text."""
+    return None if labels is None else str(labels)
 
 
-def _add(values: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
-    """Store the label or group of a sample; DataError if an earlier row gives another value."""
-    if values.setdefault(name, value) != value:
-        raise DataError(
-            f"{line}: {name} is {verb} {value}, but an earlier row says {values[name]}; keep one "
-            "of the two rows"
-        )
+def _are_folders(names: Sequence[str], normal: str | None) -> bool:
+    """Whether a folder of the samples has a name that means normal."""
+    wanted = NORMAL_NAMES if normal is None else (normal.casefold(),)
+    return any("/" in name and name.split("/")[0].casefold() in wanted for name in names)
 
 
 def _find_normal_label(counts: Counter[str], normal: str | None) -> str:

@@ -10,10 +10,14 @@ from typer.core import TyperCommand
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
     FarOption,
+    FollowLinksOption,
     JsonOption,
+    LabelColumnOption,
+    LabelsOption,
     MethodOption,
     ModelOption,
     OutOption,
+    PathColumnOption,
     SeedOption,
     TrainingDataOption,
     resolve_bundle,
@@ -33,12 +37,6 @@ evaluate = typer.Typer(
 )
 
 _Images = Annotated[Path, typer.Argument(help="Folder of labeled test images, or a table.")]
-_Labels = Annotated[
-    str,
-    typer.Option(
-        help="CSV file with the columns path,label[,group]; or 'folders': one folder per label."
-    ),
-]
 _Normal = Annotated[
     str | None, typer.Option(help="Label of the normal images; default: normal, good or ok.")
 ]
@@ -56,7 +54,9 @@ _DetectionLimit = Annotated[
 @handle_errors
 def detection(
     images: _Images,
-    labels: _Labels,
+    labels: LabelsOption = None,
+    label_column: LabelColumnOption = None,
+    path_column: PathColumnOption = None,
     normal: _Normal = None,
     model: ModelOption = None,
     far: FarOption = None,
@@ -64,22 +64,24 @@ def detection(
     training_data: TrainingDataOption = None,
     method: MethodOption = None,
     detection_limit: _DetectionLimit = False,
+    follow_links: FollowLinksOption = False,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
+    from augan.data.labels import LabelSource
     from augan.detect.output_paths import default_output_folder
     from augan.detect.request import DetectionRequest
     from augan.evaluation.detection.api import evaluate_detection
     from augan.report.html.detection_evaluation import write_detection_evaluation_page
     from augan.report.text import format_detection_evaluation
 
-    request = DetectionRequest(images, far, method=method)
+    request = DetectionRequest(images, far, method=method, follow_links=follow_links)
     bundle = resolve_bundle(model, "detector")
     result = evaluate_detection(
         bundle,
         request,
-        labels,
+        LabelSource(labels, label_column, path_column),
         normal=normal,
         masks=masks,
         training_data=training_data,
@@ -177,6 +179,10 @@ def augmentation(
     rest_unlabeled: _RestUnlabeled = False,
     test_size: _TestSize = None,
     groups: _TestGroups = None,
+    labels: LabelsOption = None,
+    label_column: LabelColumnOption = None,
+    path_column: PathColumnOption = None,
+    follow_links: FollowLinksOption = False,
     classifier: _Classifier = "cnn",
     repeats: _Repeats = 20,
     arms: _Arms = None,
@@ -210,6 +216,10 @@ def augmentation(
         rest_unlabeled=rest_unlabeled,
         test_size=test_size,
         groups=groups,
+        labels=labels,
+        label_column=label_column,
+        path_column=path_column,
+        follow_links=follow_links,
         classifier=classifier,
         steps=steps,
         transform=transform,

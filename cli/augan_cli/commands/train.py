@@ -3,13 +3,21 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from augan_cli import STARTED
 from augan_cli.errors import handle_errors, name_shared_options
-from augan_cli.options import GroupByOption, GroupsOption, JsonOption
+from augan_cli.options import (
+    FollowLinksOption,
+    GroupByOption,
+    GroupsOption,
+    JsonOption,
+    LabelColumnOption,
+    LabelsOption,
+    PathColumnOption,
+)
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
@@ -112,6 +120,10 @@ def train_command(
     task: _Task = None,
     target: _Target = None,
     groups: GroupsOption = None,
+    labels: LabelsOption = None,
+    label_column: LabelColumnOption = None,
+    path_column: PathColumnOption = None,
+    follow_links: FollowLinksOption = False,
     translate_to: _TranslateTo = None,
     class_map: _ClassMap = None,
     group_by: GroupByOption = None,
@@ -139,7 +151,16 @@ def train_command(
     }
     settings = _read_config(config, overrides or [], options)
     workers = None if dry_run else _join_machines(distribute)
-    dataset = _load_dataset(data, groups, target, group_by)
+    dataset = _load_dataset(
+        data,
+        groups=groups,
+        target=target,
+        group_by=group_by,
+        labels=labels,
+        label_column=label_column,
+        path_column=path_column,
+        follow_links=follow_links,
+    )
     new = _load_new_camera(dataset, data, translate_to, class_map, group_by)
     if dry_run:
         _print_settings(_resolve(settings, dataset, new).config, as_json)
@@ -170,14 +191,14 @@ def _read_config(
     return config.override([*overrides, *named])
 
 
-def _load_dataset(
-    data: str | None, groups: Path | None, target: str | None, group_by: str | None
-) -> "Dataset":
-    """Return the training data of the command; without a path, the built-in digits."""
+def _load_dataset(data: str | None, **options: Any) -> "Dataset":
+    """Return the training data of the command; without a path, the built-in digits.
+
+    `options` are those of `load_dataset`.
+    """
     from augan.data.loading import load_dataset
 
-    data = DEMO_DATASET if data is None else data
-    return load_dataset(data, groups=groups, target=target, group_by=group_by)
+    return load_dataset(DEMO_DATASET if data is None else data, **options)
 
 
 def _load_new_camera(
