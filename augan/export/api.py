@@ -1,4 +1,4 @@
-"""Export of a detector or a generator as an ONNX graph, with metadata and a parity check."""
+"""Export of a detector, generator or translator as an ONNX graph, with a parity check."""
 
 import json
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from augan.detect.predictor import Predictor
 
 _FORMATS = ("onnx",)
-PARTS = ("generator", "detector")
+PARTS = ("generator", "detector", "translator", "back_translator")
 MASK_SOURCES_FILE = "fill.npy"
 EXPORTED_MODALITIES = ("images", "tiles")
 TABLE_MESSAGE = (
@@ -53,9 +53,9 @@ class ExportResult:
     out : Path
         The folder that was written.
     part : str
-        The exported part of the bundle, "generator" or "detector".
+        The exported part of the bundle, one of `PARTS`.
     method : str
-        The exported detection method; "" for a generator.
+        The exported detection method; "" for other parts.
     files : tuple of str
         Names of the files in the folder, sorted.
     parity : Parity
@@ -92,7 +92,7 @@ def export_onnx(
     training_data: str | Path | None = None,
     format: str = "onnx",
 ) -> ExportResult:
-    """Write a detector or a generator as an ONNX graph that runs without augan.
+    """Write a detector, a generator or a translator as an ONNX graph that runs without augan.
 
     The graph of a detector contains everything between decoded images and scores: normalization,
     networks, nearest neighbors (as a matrix product) and the standardization of score components.
@@ -104,7 +104,7 @@ def export_onnx(
     ----------
     bundle : Bundle or path
         A trained model of images, its file or its run folder; models of tables cannot be exported.
-    part : {"generator", "detector"}
+    part : {"generator", "detector", "translator", "back_translator"}
         Which part of the bundle is exported.
     out : path or None
         A new folder, or the folder of an earlier export of this part, which is replaced. None: a
@@ -112,9 +112,9 @@ def export_onnx(
     method : str or None
         Method of the detector, one of the bundle that is not iterative; None: the default method.
     training_data : path, str or None
-        The data that the bundle was trained on; the graph of a detector is compared on its held-out
-        images. None: the path that the bundle records, or synthetic images, with a warning, if the
-        data is no longer there. A generator is compared on latent codes.
+        The data that the bundle was trained on; the graph of a detector or translator is compared
+        on its held-out images. None: the path that the bundle records, or synthetic images, with a
+        warning, if the data is no longer there. A generator is compared on latent codes.
     format : {"onnx"}
         File format of the graph.
 
@@ -146,13 +146,16 @@ def export_onnx(
 
         # Without the ignore mask: whoever runs the graph fills the ignored pixels before.
         predictor = Predictor.from_bundle(bundle, method)
+    if part != "generator":
         samples = load_parity_samples(bundle, preprocessing, training_data)
     with atomic_folder(target, unmanaged) as tmp_dir:
         graph = tmp_dir / graph_name
         version = current_versions().get("augan", "")
         header = {"augan": version, "bundle": bundle.bundle_id, "part": part}
-        if predictor is None or samples is None:
+        if samples is None:
             metadata, parity = _export_generator(bundle, graph, header)
+        elif predictor is None:
+            metadata, parity = _export_translator(bundle, part, samples, graph, header)
         else:
             metadata, parity = _export_detector(bundle, predictor, samples, graph, header)
         graph_info = {
@@ -196,12 +199,14 @@ def _check_request(
     if format not in _FORMATS:
         raise ConfigError(f"there is no export format '{format}'; known: {', '.join(_FORMATS)}")
     if part not in PARTS:
-        raise ConfigError(f"there is no part '{part}' to export; choose {' or '.join(PARTS)}")
+        raise ConfigError(f"there is no part '{part}' to export; choose {', '.join(PARTS)}")
     bundle.require(part)
     if part == "generator" and (method is not None or training_data is not None):
         raise ConfigError(
             "`method` and `training_data` apply to detectors; leave them out for `part='generator'`"
         )
+    if part != "detector" and method is not None:
+        raise ConfigError(f"`method` applies to detectors; leave it out for `part={part!r}`")
     preprocessing = bundle.preprocessing
     if preprocessing.modality not in EXPORTED_MODALITIES:
         raise ConfigError(TABLE_MESSAGE.format("generate" if part == "generator" else "detect"))
@@ -259,6 +264,47 @@ def _export_generator(
     )
     parity = compare_images(images, graph_images, span, f"{len(images)} latent codes")
     return describe_generator(sampler), parity
+
+
+def _export_translator(
+    bundle: Bundle, part: str, samples: ParitySamples, graph: Path, header: dict[str, str]
+) -> tuple[dict[str, Any], Parity]:
+    """Write the ONNX graph of a translator to the file `graph` and compare its images with augan's.
+
+    The graph of the translator back is compared on images that augan has translated to the new
+    camera.
+
+    Returns
+    -------
+    metadata : dict
+        Inputs and outputs, for `translator.json`.
+    parity : Parity
+
+    Raises
+    ------
+    RefusedError
+        If the images of the graph differ by more than one gray level.
+    """
+    from augan.export.translator import TRANSLATOR_PARTS, describe_translator, translator_graph
+    from augan.translate.translator import Translator
+
+    translator, direction = Translator.from_bundle(bundle), TRANSLATOR_PARTS[part]
+    before, after = translator.cameras(direction)
+    with bundle_errors(bundle, part):
+        content = to_onnx(*translator_graph(bundle, part, before, after), header)
+    graph.write_bytes(content)
+    images, compared = np.asarray(samples.decoded), samples.description
+    keys = range(len(images))
+    if direction == "new-to-old":
+        images = translator.translate_prepared(images, keys)
+        compared = f"translations of {compared}"
+    inputs = [images]
+    if direction == "old-to-new":
+        inputs.append(translator.noise(keys, before.sample_shape[:2], seed=0))
+    graph_images = Session(graph)(*inputs)["translated"]
+    expected = translator.translate_prepared(images, keys, direction=direction)
+    parity = compare_images(expected, graph_images, after.prepared_span, compared)
+    return describe_translator(part, before, after), parity
 
 
 def _export_detector(

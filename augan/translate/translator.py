@@ -249,6 +249,22 @@ class Translator:
         return translated
 
     @staticmethod
+    def noise(keys: Sequence[str | int], shape: tuple[int, ...], seed: int) -> np.ndarray:
+        """Return the noise of images, float32 `[N, H, W, 4]`, a function of seed and key.
+
+        Parameters
+        ----------
+        keys : sequence of str or int
+            Name or number of each image.
+        shape : (int, int)
+            Height and width in pixels.
+        seed : int
+        """
+        height, width = shape
+        rngs = (child_rng(seed, "translate", key) for key in keys)
+        return np.concatenate([translation_noise(rng, 1, height, width) for rng in rngs])
+
+    @staticmethod
     def _canvas(image: np.ndarray, grid: TileGrid, before: ImagePreprocessing) -> np.ndarray:
         """Return an image at the scale of the training, normalized, on the canvas of its grid."""
         return before.normalize(grid.to_canvas(resize(image, grid.height, grid.width)))
@@ -259,9 +275,7 @@ class Translator:
         """Return the output of the network for normalized images `[N, S, S, C]`."""
         inputs = [squares]
         if direction == "old-to-new":
-            size = squares.shape[1:3]
-            noise = [translation_noise(_noise_rng(seed, key), 1, *size) for key in keys]
-            inputs.append(np.concatenate(noise))
+            inputs.append(self.noise(keys, squares.shape[1:3], seed))
         (outputs,) = self._inference(direction)(*inputs)
         return outputs
 
@@ -275,7 +289,7 @@ class Translator:
         """
         inputs = [canvas]
         if direction == "old-to-new":
-            inputs.append(translation_noise(_noise_rng(seed, key), 1, *grid.canvas)[0])
+            inputs.append(self.noise([key], grid.canvas, seed)[0])
         blender = grid.blender(self.cameras(direction)[1].channels)
         for start in range(0, len(grid.corners), _CHUNK_SIZE):
             tiles = slice(start, start + _CHUNK_SIZE)
@@ -335,11 +349,6 @@ def _decoded(image: UserImage, preprocessing: ImagePreprocessing) -> np.ndarray:
     except DataError as error:
         reason = getattr(error, "reason", str(error))
         raise DataError(f"image {image.name} cannot be used: {reason}") from error
-
-
-def _noise_rng(seed: int, key: str | int) -> np.random.Generator:
-    """Return the generator of the noise of an image."""
-    return child_rng(seed, "translate", str(key))
 
 
 def _fixed_size_inference(network: keras.Model, size: int) -> BatchInference:

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from typer.testing import CliRunner
 
-from augan import DetectionRequest, detect_folder, recalibrate
+from augan import DetectionRequest, detect_folder, load_translator, recalibrate
 from augan.augment.generator import GeneratorSampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
@@ -46,7 +46,7 @@ from augan.gan.networks.heads import concat_channels, fully_convolutional
 from augan.io.images import write_png
 from augan.workflow.train import train
 from augan_cli.main import app
-from tests._helpers import with_data, with_method
+from tests._helpers import make_translation_bundle, with_data, with_method
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "score_with_onnx.py"
 ROUNDING = 2e-3  # in deviations of the validation samples, of untrained networks
@@ -324,6 +324,34 @@ def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Pat
     assert np.ptp(drawn["images"]) > 50
 
 
+@pytest.mark.parametrize("part", ["translator", "back_translator"])
+def test_a_translator_translates_as_augan_does(part: str, tmp_path: Path) -> None:
+    bundle = make_translation_bundle()
+    networks = {}
+    for name, network in bundle.networks.items():
+        larger = {k: v * (4 if k.endswith("kernel") else 1) for k, v in network.weights.items()}
+        networks[name] = Network(network.spec, larger)
+    bundle = replace(bundle, networks=networks)  # of a few steps, images would be mere gray
+    result = export_onnx(bundle, part, tmp_path / "out")
+    assert set(result.files) == {f"{part}.json", f"{part}.onnx", "parity.json"}
+    assert "64 random images" in result.parity.compared
+    about = json.loads((tmp_path / "out" / f"{part}.json").read_text())
+    translator, session = load_translator(bundle), Session(tmp_path / "out" / f"{part}.onnx")
+    before, after = translator.cameras(about["direction"])
+    assert about["output"] == {"translated": f"uint8 [N, 8, 8, {after.channels}]"}
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, before.channels), np.uint8)
+    inputs = [images]
+    if part == "translator":
+        assert about["input"]["noise"]["shape"] == ["N", 8, 8, 4]
+        inputs.append(translator.noise(range(5), (8, 8), seed=3))
+    translated = session(*inputs)["translated"]
+    expected = translator.translate(images, direction=about["direction"], seed=3)
+    assert np.abs(translated.astype(int) - expected).max() <= 1
+    assert np.ptp(expected) > 50
+    with pytest.raises(ConfigError, match="`method` applies to detectors"):
+        export_onnx(bundle, part, tmp_path / "other", method="auto")
+
+
 def test_where_the_data_is_gone_made_up_images_are_compared(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -343,7 +371,10 @@ def test_where_the_data_is_gone_made_up_images_are_compared(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--part", "encoder"), "no part 'encoder' to export; choose generator or detector"),
+        (
+            ("--part", "encoder"),
+            "no part 'encoder' to export; choose generator, detector,",
+        ),
         (("--part", "detector", "--format", "tflite"), "no export format 'tflite'"),
         (("--part", "detector", "--method", "features"), "has no detector 'features', only auto"),
         (

@@ -1,4 +1,4 @@
-"""Command `augan export`: a detector or a generator as an ONNX graph."""
+"""Command `augan export`: a detector, generator or translator as an ONNX graph."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from augan.export.api import ExportResult
 
 
+_Part = Annotated[
+    str,
+    typer.Option(help="Part to export: generator, detector, translator or back_translator."),
+]
+
+
 @handle_errors
 def export_command(
     run: Annotated[Path, typer.Argument(help="Run folder or bundle file.")],
-    part: Annotated[str, typer.Option(help="Part to export: generator or detector.")],
+    part: _Part,
     format: Annotated[str, typer.Option(help="File format; only onnx.")] = "onnx",
     method: MethodOption = None,
     out: OutOption = None,
     training_data: TrainingDataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a detector or a generator as an ONNX graph that runs without augan, and verify it.
+    """Write a detector, generator or translator as an ONNX graph without augan, and verify it.
 
     Next to the graph, PART.json holds what a program needs to use it (for a detector: resizing,
     threshold, calibration scores; for a generator: latent codes and classes), and parity.json says
