@@ -302,6 +302,21 @@ def _adamatch(shift: CameraShift) -> CameraTrainingSet:
 
 @CAMERA_ARMS.register(
     CameraArm(
+        "dann-adamatch",
+        "DANN and self-training",
+        "all labeled images, with both uses of unlabeled images",
+        paper="Ganin et al. 2016, Berthelot et al. 2022",
+        uses_unlabeled=True,
+    )
+)
+def _dann_adamatch(shift: CameraShift) -> CameraTrainingSet:
+    """Build the arm `dann-adamatch`: the losses of both arms are added."""
+    unlabeled = _unlabeled(shift)
+    return replace(pooled(shift), adaptation="adversarial-self-training", unlabeled=unlabeled)
+
+
+@CAMERA_ARMS.register(
+    CameraArm(
         "gan",
         "GAN",
         "all labeled images, and old images of all classes translated by the GAN",

@@ -78,8 +78,9 @@ class CameraTrainingSet:
         Probability that each image is sampled into a batch; the sum is 1.
     augmentation : {"classic", "strong"}
         Random changes of every sampled image, see `augan.evaluation.translation.classifier`.
-    adaptation : {"none", "coral", "adversarial", "self-training"}
-        Use of `unlabeled` in the training: none, deep CORAL, DANN, or self-training as in AdaMatch.
+    adaptation : str
+        Use of `unlabeled` in the training: "none", "coral" (deep CORAL), "adversarial" (DANN),
+        "self-training" (as in AdaMatch) or "adversarial-self-training" (both).
     unlabeled : ndarray of uint8 [u, S, S, C] or None
         Images of the new camera without labels. None: the arm uses none.
     """

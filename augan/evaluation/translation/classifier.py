@@ -176,7 +176,7 @@ def _batches(
                 raise ValueError(f"the adaptation {training_set.adaptation} has no images")
             drawn = unlabeled[unlabeled_rng.integers(len(unlabeled), size=len(chosen))]
             arrays.append(augment(drawn, kind, unlabeled_rng, flips=flips))
-            if training_set.adaptation == "self-training":
+            if training_set.adaptation.endswith("self-training"):
                 arrays.append(augment(drawn, "strong", unlabeled_rng, flips=flips))
         yield tuple(a.reshape(count, BATCH_SIZE, *a.shape[1:]) for a in arrays)
 
@@ -303,7 +303,7 @@ class _Training:
     def __init__(self, network: _Network, steps: int, adaptation: str) -> None:
         self._network, self._adaptation = network, adaptation
         self._domain: list[Any] = []  # weights of DANN's classifier of cameras
-        if adaptation == "adversarial":
+        if adaptation.startswith("adversarial"):
             shapes = [(network.num_features, _DOMAIN_UNITS), (_DOMAIN_UNITS,), (_DOMAIN_UNITS, 1)]
             self._domain = [tf.Variable(tf.zeros(shape)) for shape in shapes]
         self._adam = CosineAdam([*network.trainable, *self._domain], steps, _LEARNING_RATE)
@@ -338,9 +338,9 @@ class _Training:
             loss = tf.reduce_mean(losses)
             if self._adaptation == "coral":
                 loss += _CORAL_WEIGHT * _coral_loss(features, is_new)
-            elif self._adaptation == "adversarial":
-                loss += self._adversarial_loss(features, is_new)
-            elif self._adaptation == "self-training":
+            if self._domain:
+                loss += self._adversarial_loss(features[: 2 * BATCH_SIZE], is_new)
+            if self._adaptation.endswith("self-training"):
                 loss += self._self_training_loss(logits)
         network.update_statistics(moments)
         self._adam.apply(tape.gradient(loss, self._adam.variables))

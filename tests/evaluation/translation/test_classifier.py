@@ -67,7 +67,9 @@ def test_adaptation_uses_the_statistics_of_the_pool(training_set, monkeypatch):
     assert np.array_equal(whole._values[0], trained._values[0])
 
 
-@pytest.mark.parametrize("adaptation", ["coral", "adversarial", "self-training"])
+@pytest.mark.parametrize(
+    "adaptation", ["coral", "adversarial", "self-training", "adversarial-self-training"]
+)
 def test_adaptations_train_on_the_unlabeled_images(training_set, adaptation):
     shared = short(steps=4)
     given = adapting(training_set, adaptation)
@@ -77,6 +79,17 @@ def test_adaptations_train_on_the_unlabeled_images(training_set, adaptation):
     assert all(np.array_equal(a, b) for a, b in zip(one, again))
     assert not np.array_equal(one[0], other[0])
     assert all(np.isfinite(value).all() for value in one)
+
+
+def test_combined_adaptation_has_both_losses(training_set):
+    """The training differs from that by each loss alone."""
+    shared = short(steps=4)
+    first_kernels = [
+        shared.train(adapting(training_set, adaptation), 0)._values[0]
+        for adaptation in ("adversarial", "self-training", "adversarial-self-training")
+    ]
+    for alone in first_kernels[:2]:
+        assert not np.allclose(alone, first_kernels[2], atol=1e-6)
 
 
 def test_an_adaptation_requires_unlabeled_images(training_set):
