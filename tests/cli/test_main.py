@@ -31,7 +31,7 @@ def test_help_lists_the_commands(augan: Augan) -> None:
     modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
     assert modules == {
         *("train", "augment", "generate", "detect", "calibrate", "evaluate"),
-        *("inspect", "export", "merge", "doctor"),
+        *("inspect", "export", "merge", "doctor", "translate"),
     }
     for command in modules:
         assert re.search(rf"\b{command}\b", printed)
@@ -42,6 +42,7 @@ def test_help_lists_the_commands(augan: Augan) -> None:
     [
         *("train", "augment", "generate", "detect", "calibrate"),
         *("evaluate detection", "evaluate augmentation", "inspect", "export", "merge", "doctor"),
+        "translate",
     ],
 )
 def test_every_command_has_the_option_debug(augan: Augan, command: str) -> None:
