@@ -101,7 +101,7 @@ def _old_rare_only(shift: CameraShift) -> CameraTrainingSet:
 )
 def _histogram_matching(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `histogram-matching`: one map of gray levels for all images."""
-    return _translated(shift, map_histograms(_old_images(shift), _pairs(shift)))
+    return replace_old_images(shift, map_histograms(_old_images(shift), _pairs(shift)))
 
 
 @CAMERA_ARMS.register(
@@ -115,7 +115,7 @@ def _image_histogram_matching(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `image-histogram-matching`: each image is matched to a random new image."""
     copies, labels = _copies(shift)
     references = _references(shift, labels, "histograms", same_class=True)
-    return _translated(shift, match_histograms(copies, references), labels)
+    return replace_old_images(shift, match_histograms(copies, references), labels)
 
 
 @CAMERA_ARMS.register(
@@ -135,7 +135,7 @@ def _fourier(shift: CameraShift) -> CameraTrainingSet:
     copies, labels = _copies(shift)
     bands = np.repeat(FOURIER_BANDS, len(shift.old_labels))
     references = _references(shift, labels, "amplitudes")
-    return _translated(shift, exchange_low_frequencies(copies, references, bands), labels)
+    return replace_old_images(shift, exchange_low_frequencies(copies, references, bands), labels)
 
 
 @CAMERA_ARMS.register(
@@ -165,7 +165,7 @@ def _pixel_differences(shift: CameraShift) -> CameraTrainingSet:
     copies, labels = _copies(shift)
     is_missing = ~np.isin(labels, shift.common)
     moved = _moved(shift, copies[is_missing], "differences")
-    return _with_share(pooled(shift), moved, labels[is_missing], 0.5)
+    return add_translated(pooled(shift), moved, labels[is_missing], 0.5)
 
 
 @CAMERA_ARMS.register(
@@ -179,7 +179,7 @@ def _pixel_differences(shift: CameraShift) -> CameraTrainingSet:
 def _all_pixel_differences(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `all-pixel-differences`: no class is told apart by traces of the addition."""
     copies, labels = _copies(shift)
-    return _translated(shift, _moved(shift, copies, "all differences"), labels)
+    return replace_old_images(shift, _moved(shift, copies, "all differences"), labels)
 
 
 @CAMERA_ARMS.register(
@@ -192,7 +192,7 @@ def _all_pixel_differences(shift: CameraShift) -> CameraTrainingSet:
 )
 def _color_map(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `color-map`: the map depends on the color of a pixel and on its place."""
-    return _translated(shift, _recolored(shift, _old_images(shift)))
+    return replace_old_images(shift, _recolored(shift, _old_images(shift)))
 
 
 @CAMERA_ARMS.register(
@@ -217,7 +217,7 @@ def _color_map_strong(shift: CameraShift) -> CameraTrainingSet:
 )
 def _filter_bank(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `filter-bank`: the filter whose images are closest to the new camera."""
-    return _translated(shift, _filtered(shift, 0))
+    return replace_old_images(shift, _filtered(shift, 0))
 
 
 @CAMERA_ARMS.register(
@@ -229,7 +229,7 @@ def _filter_bank(shift: CameraShift) -> CameraTrainingSet:
 )
 def _filter_bank_second(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `filter-bank-second`: the test may confuse similar filters."""
-    return _translated(shift, _filtered(shift, 1))
+    return replace_old_images(shift, _filtered(shift, 1))
 
 
 @CAMERA_ARMS.register(
@@ -242,7 +242,7 @@ def _filter_bank_second(shift: CameraShift) -> CameraTrainingSet:
 )
 def _filter_bank_color(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `filter-bank-color`: the filter that is closest after a color map is fitted."""
-    return _translated(shift, _filtered_colors(shift))
+    return replace_old_images(shift, _filtered_colors(shift))
 
 
 @CAMERA_ARMS.register(
@@ -255,7 +255,7 @@ def _filter_bank_color(shift: CameraShift) -> CameraTrainingSet:
 )
 def _filter_bank_color_strong(shift: CameraShift) -> CameraTrainingSet:
     """Build the arm `filter-bank-color-strong`: strong augmentation on top."""
-    return replace(_translated(shift, _filtered_colors(shift)), augmentation="strong")
+    return replace(replace_old_images(shift, _filtered_colors(shift)), augmentation="strong")
 
 
 @CAMERA_ARMS.register(
@@ -327,7 +327,7 @@ def _gan(
     shift: CameraShift, images: np.ndarray, labels: np.ndarray, share: float
 ) -> CameraTrainingSet:
     """Build the arm `gan`; see `BuildTranslatedSet`."""
-    return _with_share(pooled(shift), images, labels, share)
+    return add_translated(pooled(shift), images, labels, share)
 
 
 @CAMERA_ARMS.register(
@@ -358,7 +358,7 @@ def _ablation(
 ) -> CameraTrainingSet:
     """Build the arm `ablation`: traces of the translation give the missing classes away."""
     is_missing = ~np.isin(labels, shift.common)
-    return _with_share(pooled(shift), images[is_missing], labels[is_missing], share)
+    return add_translated(pooled(shift), images[is_missing], labels[is_missing], share)
 
 
 def _training_set(
@@ -388,7 +388,7 @@ def _selected(training_set: CameraTrainingSet, chosen: np.ndarray) -> CameraTrai
     )
 
 
-def _with_share(
+def add_translated(
     training_set: CameraTrainingSet, images: np.ndarray, labels: np.ndarray, share: float
 ) -> CameraTrainingSet:
     """Add images in the look of the new camera to a training set with balanced classes.
@@ -416,7 +416,7 @@ def _with_share(
     )
 
 
-def _translated(
+def replace_old_images(
     shift: CameraShift, images: np.ndarray, labels: np.ndarray | None = None
 ) -> CameraTrainingSet:
     """Return the labeled images of the new camera, and translations that replace the old images.

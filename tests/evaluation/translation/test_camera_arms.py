@@ -10,6 +10,7 @@ from augan.choices import CAMERA_ARMS
 from augan.evaluation.translation.arms import COPIES, filter_ranking
 from augan.evaluation.translation.camera_shift import CameraShift
 from augan.exceptions import ConfigError
+from tests._docs import ROOT, run_worked_example
 
 NAMES = CAMERA_ARMS.names()
 MISSING = 2
@@ -53,8 +54,7 @@ def class_shares(training_set):
     return np.bincount(training_set.labels, training_set.probabilities)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_declaration(name):
+def check_declaration(name):
     arm = CAMERA_ARMS.get(name)
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
     for text in (arm.label, arm.description):
@@ -64,12 +64,8 @@ def test_declaration(name):
     assert not (arm.uses_translator and arm.uses_unlabeled)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("old_channels", "new_channels", "few", "size"),
-    [(3, 3, 0, 16), (1, 3, 2, 19), (3, 1, 0, 16), (1, 1, 2, 16)],
-)
-def test_training_set_is_valid(name, old_channels, new_channels, few, size):
+def check_training_set(name, old_channels, new_channels, few, size):
+    """Classes are balanced, and the labeled images of the new camera come first."""
     shift = make_shift(old_channels, new_channels, few, size)
     training_set = build(name, shift)
     count = len(training_set.labels)
@@ -86,6 +82,20 @@ def test_training_set_is_valid(name, old_channels, new_channels, few, size):
     assert (training_set.unlabeled is not None) == uses_unlabeled
     assert (training_set.adaptation != "none") == uses_unlabeled
     assert (training_set.augmentation == "strong") == name.endswith("strong")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declaration(name):
+    check_declaration(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("old_channels", "new_channels", "few", "size"),
+    [(3, 3, 0, 16), (1, 3, 2, 19), (3, 1, 0, 16), (1, 1, 2, 16)],
+)
+def test_training_set_is_valid(name, old_channels, new_channels, few, size):
+    check_training_set(name, old_channels, new_channels, few, size)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -196,3 +206,19 @@ def test_image_histograms_come_from_the_class():
     labels = np.concatenate([shift.old_labels] * COPIES)
     assert (matched[labels == 0] == 10).all()
     assert (matched[labels == 1] == 200).all()
+
+
+def test_arm_of_the_contributing_guide_keeps_the_contract():
+    known = CAMERA_ARMS.names()
+    with CAMERA_ARMS.temporary():
+        (name,) = run_worked_example("... an arm for a new camera", CAMERA_ARMS)
+        check_declaration(name)
+        check_training_set(name, 3, 1, 2, 16)
+    assert CAMERA_ARMS.names() == known
+
+
+def test_every_arm_is_documented():
+    page = (ROOT / "docs/how-to/evaluate.md").read_text(encoding="utf-8")
+    table = page.split("## Compare the ways to a new camera")[1].split("\n## ")[0]
+    named = re.findall(r"`([a-z-]+)`", "".join(re.findall(r"(?m)^\|(.*?)\|", table)))
+    assert sorted(named) == sorted(NAMES)
