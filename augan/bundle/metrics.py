@@ -128,11 +128,15 @@ class ClassifierAccuracy(Section):
         Number of samples.
     split : str
         Name of the split of the samples.
+    by_class : tuple of float or None
+        Fraction of correct classes among the samples of each class, in the order of the classes;
+        None for a class without samples. Empty (default): unknown.
     """
 
     accuracy: Ratio
     n: Count
     split: Text
+    by_class: tuple[Ratio | None, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, config=VALIDATION)

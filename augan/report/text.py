@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NUM_SHOWN_SKIPPED = 10  # files that a result could not use
 _NAME_PREFIXES = {"row": "row "}  # of the names of samples, which are numbers for rows
+MAX_CLASSES_SHOWN = 10  # with the accuracy of each
 NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 
 
@@ -99,6 +100,7 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"classifier: accuracy {classifier.accuracy:.1%} on {classifier.n} held-out real "
             f"{samples}"
         )
+        lines += _per_class(dict(zip(bundle.data.class_names, classifier.by_class)))
     lines += _translation(bundle)
     if bundle.has("detector"):
         lines += [f"warning: {text}" for text in default_guarantee(bundle)[1]]
@@ -438,13 +440,26 @@ def format_augmentation_evaluation(result: AugmentationGain) -> list[str]:
         f"{summary['num_repeats']} repeats:"
     )
     width = max(len(row["arm"]) for row in result.arms)
-    lines += [
-        f"  {row['arm']:{width}} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
-        f"macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
-        for row in sorted(result.arms, key=lambda row: -row["balanced_accuracy"])
-    ]
+    for row in sorted(result.arms, key=lambda row: -row["balanced_accuracy"]):
+        lines.append(
+            f"  {row['arm']:{width}} {row['balanced_accuracy']:6.1%}  "
+            f"accuracy {row['accuracy']:6.1%}  macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
+        )
+        lines += [f"  {line}" for line in _per_class(row["recall"])]
     lines += format_secondary_gains(summary)
     return [*lines, f"evaluation: {summary['out']}", result.sentence]
+
+
+def _per_class(accuracy: Mapping[str, float | None]) -> list[str]:
+    """Return a line with the accuracy of each class, or of the worst of many; none if unknown."""
+    known = {name: value for name, value in accuracy.items() if value is not None}
+    if not known:
+        return []
+    shown, title = list(known), "per class"
+    if len(known) > MAX_CLASSES_SHOWN:
+        shown = sorted(known, key=lambda name: known[name])[:MAX_CLASSES_SHOWN]
+        title = f"per class, the lowest of {len(known)}"
+    return [f"  {title}: {', '.join(f'{name} {known[name]:.0%}' for name in shown)}"]
 
 
 def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:

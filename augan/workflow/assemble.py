@@ -158,8 +158,11 @@ def _classifier_accuracy(
     classify = BatchInference.from_model(networks.models["classifier"])
     indices = data.split.val
     (logits,) = classify(data.preprocessing.normalize(data.pixels[indices]))
-    is_right = logits.argmax(axis=1) == np.asarray(data.dataset.labels)[indices]
-    return ClassifierAccuracy(float(is_right.mean()), len(indices), "val")
+    labels = np.asarray(data.dataset.labels)[indices]
+    is_right = logits.argmax(axis=1) == labels
+    of_class = [is_right[labels == label] for label in range(data.dataset.num_classes)]
+    by_class = tuple(float(right.mean()) if len(right) else None for right in of_class)
+    return ClassifierAccuracy(float(is_right.mean()), len(indices), "val", by_class)
 
 
 def _fit_detectors(

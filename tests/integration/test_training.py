@@ -181,8 +181,12 @@ def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_dig
     # The classifier's accuracy: on images it was not fitted on.
     classifier = restore_network(digits_bundle, "classifier")
     logits = classifier(preprocessing.normalize(tiny_digits.images[split.val])).numpy()
-    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split.val]).mean())
-    assert digits_bundle.metrics.classifier == ClassifierAccuracy(accuracy, NUM_VAL, "val")
+    labels = tiny_digits.labels[split.val]
+    right = logits.argmax(axis=1) == labels
+    told = digits_bundle.metrics.classifier
+    assert told == ClassifierAccuracy(float(right.mean()), NUM_VAL, "val", told.by_class)
+    for label, value in enumerate(told.by_class):
+        assert value == (float(right[labels == label].mean()) if label in labels else None)
     assert digits_bundle.detector.methods[0].calibration.scores.shape == (NUM_CALIBRATION,)
 
 

@@ -387,3 +387,17 @@ def test_score_axis_has_the_threshold_as_an_edge_and_counts_every_score() -> Non
 @pytest.mark.parametrize("name", ["detect", "train", "augment", "evaluate"])
 def test_browser_reports_no_error(pages: dict[str, Path], name: str, tmp_path: Path) -> None:
     assert escape(SPECIAL_NAME, quote=False) in loaded(pages[name], tmp_path)
+
+
+def test_accuracy_of_each_class_stands_beside_the_accuracy(
+    bundle: Bundle, pages: dict[str, Path]
+) -> None:
+    told = bundle.metrics.classifier
+    assert told is not None
+    assert len(told.by_class) == 10
+    (line,) = [line for line in format_training(bundle, {"gan": 1.0}) if "per class" in line]
+    text = Page(pages["train"].read_text("utf-8")).text
+    for name, value in zip(bundle.data.class_names, told.by_class, strict=True):
+        if value is not None:
+            assert f"{name} {value:.0%}" in line
+        assert f"{name}{'none held out' if value is None else f'{value:.1%}'}" in text

@@ -60,6 +60,7 @@ def write_training_page(bundle: Bundle) -> Path:
         _samples(run),
         _losses(log),
         _fidelity(bundle),
+        _classes(bundle),
         _stages(bundle, run),
         _settings(bundle),
     ]
@@ -117,6 +118,24 @@ def _header(bundle: Bundle, run: Path) -> str:
     command = f"augan train &middot; {escape(data.name)}"
     warnings = bundle.metrics.warnings
     return page_header(command, _title(bundle), lede, figures, warnings)
+
+
+def _classes(bundle: Bundle) -> str:
+    """Return the section with the accuracy of the classifier by class, as HTML; maybe empty."""
+    classifier = bundle.metrics.classifier
+    if classifier is None or not classifier.by_class:
+        return ""
+    pairs = zip(bundle.data.class_names, classifier.by_class)
+    rows = [
+        (escape(name), "none held out" if value is None else f"{value:.1%}")
+        for name, value in pairs
+    ]
+    about = (
+        f"Of {classifier.n:,} held-out real {plural(_sample_type(bundle))}, "
+        f"{classifier.accuracy:.1%} are classified correctly; of each class:"
+    )
+    body = table(["class", "accuracy"], rows, numbers=(1,))
+    return section("Accuracy of the classifier", about, scrollable(body))
 
 
 def _step_figures(training: TrainingMetrics) -> list[tuple[str, str, str]]:
