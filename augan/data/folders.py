@@ -15,7 +15,6 @@ from augan.data.files import (
     find_images,
     raise_unsearchable,
     search_images,
-    search_input,
 )
 from augan.data.labels import (
     LabelFile,
@@ -47,11 +46,6 @@ RESERVED_FOLDERS = (
     *(*TRAIN_FOLDERS, *TEST_FOLDERS, *UNLABELED_FOLDERS),
     *("val", "valid", "validation", "ground_truth", "masks"),
 )
-
-
-def list_images(images: Path) -> tuple[Path, list[str]]:
-    """Return a folder and the relative names of its images, see `search_input`."""
-    return images.parent if images.is_file() else images, search_input(images).names
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from augan.bundle import Bundle, as_bundle
 from augan.checks import check_out
-from augan.data.folders import list_images
+from augan.data.files import ImageSearch, search_input
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.atomic import check_replaceable, resumable_folder
 from augan.io.hashing import sha256_bytes, sha256_file
-from augan.io.images import png_bytes, read_image
+from augan.io.images import IMAGE_SUFFIXES, png_bytes, read_image
 from augan.io.layout import SUMMARY_FILE
 from augan.io.manifest import JobLog, unmanaged_except_listed, write_rows
 from augan.progress import Progress
@@ -129,7 +129,7 @@ def translate_folder(
     images = Path(request.images)
     if is_table_file(images):
         raise DataError(f"{images} is a table, but a translator takes images; give a folder")
-    root, names = list_images(images)
+    root, found = images.parent if images.is_file() else images, search_input(images)
     folder = check_out(out)
     if folder is not None and folder.resolve().is_relative_to(root.resolve()):
         raise ConfigError(
@@ -143,7 +143,7 @@ def translate_folder(
         resumable_folder(target, unmanaged_files) as tmp_dir,
         Progress(verbose) as progress,
     ):
-        job = _TranslationJob(bundle, request, root, names, tmp_dir)
+        job = _TranslationJob(bundle, request, root, found, tmp_dir)
         return job.run(target, stop, on_translated or progress.on_translated)
 
 
@@ -158,8 +158,9 @@ def _default_out(bundle: Bundle, request: TranslationRequest) -> Path:
 def output_names(names: Sequence[str]) -> dict[str, str]:
     """Return the file of the translation of each image, relative to the result folder.
 
-    PNG files keep their name, and others get the suffix `.png`. If two images would have one file,
-    the suffix is added to the name of the later image.
+    PNG files keep their name. In others, `.png` replaces the suffix of an image, or is appended to
+    a name of another kind, such as a page. If two images would have one file, it is appended to the
+    name of the later image.
 
     Parameters
     ----------
@@ -168,15 +169,17 @@ def output_names(names: Sequence[str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> output_names(["a/1.jpg", "a/2.jpg", "a/2.png"])
-    {'a/2.png': 'a/2.png', 'a/1.jpg': 'a/1.png', 'a/2.jpg': 'a/2.jpg.png'}
+    >>> output_names(["a/1.jpg", "a/2.jpg", "a/2.png", "b.tif#2"])
+    {'a/2.png': 'a/2.png', 'a/1.jpg': 'a/1.png', 'a/2.jpg': 'a/2.jpg.png', 'b.tif#2': 'b.tif#2.png'}
     """
     files = {name: name for name in names if name.lower().endswith(".png")}
     taken = set(files.values())
     for name in names:
         if name in files:
             continue
-        file = PurePosixPath(name).with_suffix(".png").as_posix()
+        path = PurePosixPath(name)
+        has_suffix = path.suffix.lower() in IMAGE_SUFFIXES
+        file = path.with_suffix(".png").as_posix() if has_suffix else f"{name}.png"
         if file in taken:
             file = f"{name}.png"
         while file in taken:
@@ -195,8 +198,8 @@ class _TranslationJob:
     request : TranslationRequest
     root : Path
         Folder of the images.
-    names : sequence of str
-        Names of the images relative to `root`.
+    found : ImageSearch
+        The images, relative to `root`.
     folder : Path
         The temporary folder.
     """
@@ -206,11 +209,11 @@ class _TranslationJob:
         bundle: Bundle,
         request: TranslationRequest,
         root: Path,
-        names: Sequence[str],
+        found: ImageSearch,
         folder: Path,
     ) -> None:
-        self.request, self.root, self.names, self.folder = request, root, names, folder
-        self.files = output_names(names)
+        self.request, self.root, self.names, self.folder = request, root, found.names, folder
+        self.files, self.search_warnings = output_names(found.names), found.warnings
         self.data = (bundle.data.fingerprint or "")[:12]
         self.bundle, self.bundle_id = bundle, bundle.bundle_id
         identity = {
@@ -218,7 +221,7 @@ class _TranslationJob:
             "direction": request.direction,
             "seed": request.seed,
             "images": str(root.resolve()),
-            "names": list(names),
+            "names": found.names,
         }
         self.log = JobLog(folder, identity)
         self.done = dict(self._finished(self.log.entries))
@@ -316,10 +319,12 @@ class _TranslationJob:
 
     def _warnings(self, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
         """Yield the warnings about images that were left out, and files that got another name."""
+        yield from self.search_warnings
         renamed = [
             name
             for name in self.names
-            if PurePosixPath(self.files[name]).stem != PurePosixPath(name).stem
+            if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+            and PurePosixPath(self.files[name]).stem != PurePosixPath(name).stem
         ]
         if renamed:
             yield (
