@@ -13,14 +13,20 @@ from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
 from augan.detect.detector import load_calibrations
 from augan.doctor.checks import GIB, SystemReport, install
-from augan.evaluation.augmentation.result import AugmentationGain, format_points
+from augan.evaluation.augmentation.result import (
+    AugmentationGain,
+    format_interval,
+    format_points,
+)
 from augan.io.layout import RUNS_FOLDER
+from augan.metrics.statistics import ConfidenceInterval
 
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.data.dataset import Dataset
     from augan.detect.result import DetectionResult
     from augan.evaluation.detection.api import DetectionEvaluation
+    from augan.evaluation.translation.result import TranslationGain
     from augan.translate.api import TranslationResult
     from augan.workflow.prepare import ResolvedConfig
 
@@ -460,6 +466,42 @@ def _per_class(accuracy: Mapping[str, float | None]) -> list[str]:
         shown = sorted(known, key=lambda name: known[name])[:MAX_CLASSES_SHOWN]
         title = f"per class, the lowest of {len(known)}"
     return [f"  {title}: {', '.join(f'{name} {known[name]:.0%}' for name in shown)}"]
+
+
+def format_translation_evaluation(result: "TranslationGain") -> list[str]:
+    """Return the lines that `augan evaluate augmentation --translate-to` prints.
+
+    The accuracy of the chosen arm on the hidden classes comes first, then the metrics of each arm,
+    best first, and as the last line the sentence on the gain.
+    """
+    summary = result.summary
+    lines = [f"warning: {text}" for text in summary["warnings"]]
+    chosen = next(row for row in result.arms if row["key"] == summary["chosen"])
+    if summary["hidden_accuracy"] is not None:
+        groups = "; ".join(", ".join(group) for group in summary["hidden_groups"])
+        lines.append(
+            f"chosen: {chosen['label']}, balanced accuracy {summary['hidden_accuracy']:.1%} where "
+            f"common classes were hidden in turn ({groups})"
+        )
+    lines.append(
+        f"{summary['metric']} on {summary['num_test']} test images of the new camera, mean of "
+        f"{summary['num_repeats']} repeats; recall of {', '.join(summary['missing'])}; balanced "
+        "accuracy with hidden classes:"
+    )
+    width = max(len(row["key"]) for row in result.arms)
+    for row in sorted(result.arms, key=lambda row: -row["balanced_accuracy"]):
+        hidden = "" if row["hidden_accuracy"] is None else f"{row['hidden_accuracy']:6.1%}"
+        lines.append(
+            f"  {row['key']:{width}} {row['balanced_accuracy']:6.1%}  missing "
+            f"{row['missing_recall']:6.1%}  hidden {hidden or '-':>6}  {row['label']}"
+        )
+    for name, comparison in summary["comparisons"].items():
+        interval = ConfidenceInterval(*(comparison[key] for key in ("value", "low", "high")))
+        lines.append(
+            f"{name.replace('_adabn', ' AdaBN')}: {comparison['gan']} against "
+            f"{comparison['rival']}, {format_interval(interval)}"
+        )
+    return [*lines, f"evaluation: {summary['out']}", result.sentence]
 
 
 def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:

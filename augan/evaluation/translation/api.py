@@ -14,6 +14,7 @@ from augan.bundle import current_versions
 from augan.checks import check_instance, check_out
 from augan.data.dataset import Dataset
 from augan.evaluation.augmentation.data import check_leakage
+from augan.evaluation.augmentation.evaluator import default_transform
 from augan.evaluation.augmentation.results_log import PredictionLog, report_write_errors
 from augan.evaluation.augmentation.subsets import SubsetSpec
 from augan.evaluation.translation.camera_shift import CameraShift
@@ -156,7 +157,7 @@ def _experiment(protocol: TranslationProtocol, data: CameraData) -> ShiftExperim
         (shape[0], shape[1], shape[2]),
         num_classes,
         steps=protocol.steps,
-        flips=protocol.flips,
+        flips="flip" in (protocol.transform or default_transform(shape[0])),
         dtype=native_dtype(),
     )
     return ShiftExperiment(
@@ -191,8 +192,8 @@ def _settings(protocol: TranslationProtocol, experiment: ShiftExperiment) -> dic
         "test_size": protocol.test_size,
         "drop_duplicates": protocol.drop_duplicates,
         "steps": protocol.steps,
-        "flips": protocol.flips,
-        "translator_steps": protocol.translator_steps,
+        "transform": protocol.transform,
+        "gan_steps": protocol.gan_steps,
         "config": None if experiment.config is None else experiment.config.to_dict(),
         "dtype": native_dtype(),
         "seed": protocol.seed,

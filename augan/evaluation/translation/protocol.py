@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.checks import (
+    check_choice,
     check_flag,
     check_fraction,
     check_path,
@@ -18,8 +19,9 @@ from augan.config import Config, validate_config
 from augan.exceptions import ConfigError
 from augan.metrics.statistics import MIN_REPEATS
 
-DEFAULT_REPEATS = 2
+DEFAULT_REPEATS = 3
 DEFAULT_STEPS = 500  # of the classifier
+TRANSFORMS = ("shift", "shift-flip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +44,15 @@ class TranslationProtocol:
     class_map : path or None
         CSV file with the columns `old` and `new`, where classes have other names on the new camera.
     repeats : int
-        Number of repeats with other seeds, at least 2; default: 2. Each trains a translator.
+        Number of repeats with other seeds, at least 2; default: 3. Each trains a translator.
     arms : str, sequence of str or None
         Arms of `augan.choices.CAMERA_ARMS`. None: all arms that the images allow.
     steps : int
         Training steps of the classifier, equal in all arms; default: 500.
-    flips : bool
-        Whether training images are mirrored; not for images such as digits. Default: True.
-    translator_steps, config : int, Config, or None
+    transform : {"shift", "shift-flip"} or None
+        Whether training images are mirrored, in addition to small shifts; not for images such as
+        digits. None: `shift` for images of up to 8 pixels, otherwise `shift-flip`.
+    gan_steps, config : int, Config, or None
         Updates and settings of the translator. None: the defaults, with 1,500 updates.
     drop_duplicates : bool
         Whether to drop test images that equal training images, instead of refusing them.
@@ -75,8 +78,8 @@ class TranslationProtocol:
     repeats: int = DEFAULT_REPEATS
     arms: str | Sequence[str] | None = None
     steps: int = DEFAULT_STEPS
-    flips: bool = True
-    translator_steps: int | None = None
+    transform: str | None = None
+    gan_steps: int | None = None
     config: Config | None = None
     drop_duplicates: bool = False
     seed: int = 0
@@ -89,14 +92,14 @@ class TranslationProtocol:
                 "as 'dent'"
             )
         self._set("missing", missing)
-        for name in ("flips", "drop_duplicates"):
-            self._set(name, check_flag(name, getattr(self, name)))
+        self._set("drop_duplicates", check_flag("drop_duplicates", self.drop_duplicates))
+        if self.transform is not None:
+            check_choice("transform", self.transform, TRANSFORMS)
         for name, low in (("labels_per_class", 0), ("repeats", MIN_REPEATS), ("steps", 1)):
             self._set(name, check_whole_number(name, getattr(self, name), low))
         self._set("seed", check_seed_number(self.seed))
-        if self.translator_steps is not None:
-            steps = check_whole_number("translator_steps", self.translator_steps, 1)
-            self._set("translator_steps", steps)
+        if self.gan_steps is not None:
+            self._set("gan_steps", check_whole_number("gan_steps", self.gan_steps, 1))
         if self.test_size is not None:
             self._set("test_size", check_fraction("test_size", self.test_size))
         for name in ("groups", "class_map"):
@@ -113,9 +116,9 @@ class TranslationProtocol:
 
     def translator_config(self) -> Config | None:
         """Return the settings of the translator; None: the defaults."""
-        if self.translator_steps is None:
+        if self.gan_steps is None:
             return self.config
-        return (self.config or Config()).replace(training__steps=self.translator_steps)
+        return (self.config or Config()).replace(training__steps=self.gan_steps)
 
 
 def _check_names(name: str, names: Any, example: str) -> tuple[str, ...]:

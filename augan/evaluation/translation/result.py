@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augan.evaluation.augmentation.evaluator import classification_metrics
 from augan.evaluation.augmentation.result import format_interval
-from augan.evaluation.translation.experiment import ShiftExperiment, ShiftPredictions
 from augan.evaluation.translation.selection import ArmOption, choose, mean_recall
 from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval
 from augan.seeding import child_rng
+
+if TYPE_CHECKING:
+    from augan.evaluation.translation.experiment import ShiftExperiment, ShiftPredictions
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TranslationGain:
 
 
 def summarize_shift(
-    experiment: ShiftExperiment, predictions: ShiftPredictions, class_names: tuple[str, ...]
+    experiment: "ShiftExperiment", predictions: "ShiftPredictions", class_names: tuple[str, ...]
 ) -> TranslationGain:
     """Compare the arms with and without a translator that a user would choose.
 
@@ -142,8 +144,8 @@ def _sentence(
         )
     if not chosen.uses_translator:
         return (
-            f"add no translated images: the hidden classes prefer {chosen.label}; {gan.label} "
-            f"differs by {points} on images of the new camera"
+            f"add no translated images: {chosen.label} is best on the hidden classes; on images of "
+            f"the new camera {gan.label} differs from it by {points}"
         )
     start = "gain of" if interval.low > 0 else "no evidence of benefit:"
     return (
@@ -153,7 +155,7 @@ def _sentence(
 
 
 def _row(
-    experiment: ShiftExperiment,
+    experiment: "ShiftExperiment",
     option: ArmOption,
     predicted: np.ndarray,
     scores: list[float],

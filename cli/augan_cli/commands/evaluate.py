@@ -1,6 +1,6 @@
 """Command `augan evaluate`: detectors and synthetic images, measured on labeled real images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from augan.bundle import Bundle
     from augan.config import Config
     from augan.evaluation.augmentation.result import AugmentationGain
+    from augan.evaluation.translation.result import TranslationGain
 
 EXIT_NO_GAIN = 1
 
@@ -118,7 +119,11 @@ _TestGroups = Annotated[
 ]
 _Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or forest.")]
 _Repeats = Annotated[
-    int, typer.Option(help="Number of repeats, each with another label subset and seed.")
+    int | None,
+    typer.Option(
+        help="Number of repeats, each with another label subset and seed; default: 20, or 3 with "
+        "--translate-to."
+    ),
 ]
 _Arms = Annotated[
     str | None,
@@ -158,15 +163,39 @@ _NewOrResumed = Annotated[
 ]
 
 
+_TranslateTo = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of a new camera: measure there whether images of DATA, the old camera, help "
+        "after translation to its look."
+    ),
+]
+_Missing = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--missing",
+        help="Class without labels on the new camera, or with --labels-per-class labels; may be "
+        "repeated.",
+    ),
+]
+_ClassMap = Annotated[
+    Path | None,
+    typer.Option(help="CSV file with the columns old,new: other class names of the new camera."),
+]
+
+
 class _CommandWithArms(TyperCommand):
     """Command whose help ends with the registered arms, which are read for the help only."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help with the names and descriptions of all arms."""
-        from augan.choices import ARMS
+        from augan.choices import ARMS, CAMERA_ARMS
 
-        arms = [f"{name}: {description}" for name, description in ARMS.describe().items()]
-        self.epilog = "Arms without a GAN. " + "; ".join(arms) + "."
+        arms, camera_arms = (
+            "; ".join(f"{name}: {description}" for name, description in registry.describe().items())
+            for registry in (ARMS, CAMERA_ARMS)
+        )
+        self.epilog = f"Arms without a GAN. {arms}. Arms with --translate-to. {camera_arms}."
         super().format_help(ctx, formatter)
 
 
@@ -184,7 +213,7 @@ def augmentation(
     path_column: PathColumnOption = None,
     follow_links: FollowLinksOption = False,
     classifier: _Classifier = "cnn",
-    repeats: _Repeats = 20,
+    repeats: _Repeats = None,
     arms: _Arms = None,
     model: _SettingsOf = None,
     tune_fraction: _TuneFraction = False,
@@ -193,6 +222,9 @@ def augmentation(
     steps: _Steps = None,
     gan_steps: _GanSteps = None,
     drop_duplicates: _DropDuplicates = False,
+    translate_to: _TranslateTo = None,
+    missing: _Missing = None,
+    class_map: _ClassMap = None,
     require_gain: _RequireGain = False,
     seed: SeedOption = 0,
     out: _NewOrResumed = None,
@@ -203,11 +235,59 @@ def augmentation(
     In each repeat a GAN trains on a subset of the labels. Then one classifier trains with its
     images, and others with everything that needs no GAN. The same command continues where it was
     stopped. The exit code is 0, or 2 after an error; with --require-gain it is 1 without evidence
-    of a gain.
+    of a gain. With --translate-to, the synthetic images are images of an old camera that a GAN
+    translates to the look of a new one; the arm is chosen by common classes that are hidden in
+    turn.
     """
-    from augan.evaluation.augmentation.api import evaluate_augmentation
-    from augan.evaluation.augmentation.protocol import EvaluationProtocol
     from augan.io.layout import RUNS_FOLDER
+
+    chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
+    _check_camera_options(
+        translate_to,
+        {"missing": missing, "class_map": class_map},
+        {
+            "rare": rare,
+            "rest_unlabeled": rest_unlabeled,
+            "classifier": classifier != "cnn",
+            "synthetic_fraction": synthetic_fraction is not None,
+            "tune_fraction": tune_fraction,
+            "model": model,
+        },
+    )
+    if translate_to is not None:
+        from augan.evaluation.translation.api import evaluate_translation
+        from augan.evaluation.translation.protocol import (
+            DEFAULT_REPEATS,
+            DEFAULT_STEPS,
+            TranslationProtocol,
+        )
+
+        result = evaluate_translation(
+            data,
+            translate_to,
+            TranslationProtocol(
+                missing=missing or (),
+                labels_per_class=labels_per_class or 0,
+                test_size=test_size,
+                groups=groups,
+                class_map=class_map,
+                repeats=DEFAULT_REPEATS if repeats is None else repeats,
+                arms=chosen_arms,
+                steps=DEFAULT_STEPS if steps is None else steps,
+                transform=transform,
+                gan_steps=gan_steps,
+                drop_duplicates=drop_duplicates,
+                seed=seed,
+            ),
+            out=out,
+        )
+        _print_translation_gain(result, as_json)
+        if require_gain and not result.is_significant:
+            raise typer.Exit(EXIT_NO_GAIN)
+        return
+    from augan.evaluation.augmentation.api import evaluate_augmentation
+    from augan.evaluation.augmentation.protocol import DEFAULT_REPEATS as MANY_REPEATS
+    from augan.evaluation.augmentation.protocol import EvaluationProtocol
 
     bundle = None if model is None else resolve_bundle(model, "generator", "classes")
     protocol = EvaluationProtocol(
@@ -223,8 +303,8 @@ def augmentation(
         classifier=classifier,
         steps=steps,
         transform=transform,
-        repeats=repeats,
-        arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
+        repeats=MANY_REPEATS if repeats is None else repeats,
+        arms=chosen_arms,
         gan_steps=gan_steps,
         synthetic_fraction=synthetic_fraction,
         tune_fraction=tune_fraction,
@@ -241,6 +321,47 @@ def augmentation(
     _print_gain(gain, as_json)
     if require_gain and not gain.is_significant:
         raise typer.Exit(EXIT_NO_GAIN)
+
+
+def _check_camera_options(
+    translate_to: str | None, needing: Mapping[str, Any], excluded: Mapping[str, Any]
+) -> None:
+    """Raise ConfigError for options that do not go with `--translate-to`, or go only with it.
+
+    Parameters
+    ----------
+    translate_to : str or None
+        Folder of the new camera.
+    needing, excluded : mapping of str to any
+        Options that need `--translate-to`, and options that exclude it. A true value: the option is
+        given.
+    """
+    from augan.exceptions import ConfigError
+
+    wrong = [name for name, value in (excluded if translate_to else needing).items() if value]
+    if wrong and translate_to is None:
+        raise ConfigError(
+            f"`{wrong[0]}` is about a new camera; name its folder with `translate_to`, or leave "
+            f"`{wrong[0]}` out"
+        )
+    if wrong:
+        raise ConfigError(f"`{wrong[0]}` does not go with `translate_to`; leave one of the two out")
+    if translate_to is not None and not needing["missing"]:
+        raise ConfigError(
+            "`translate_to` needs the classes without labels on the new camera; name each with "
+            "`missing`"
+        )
+
+
+def _print_translation_gain(gain: "TranslationGain", as_json: bool) -> None:
+    """Write the report of an evaluation of translation, and print its result."""
+    from augan.report.html.translation_evaluation import write_translation_evaluation_page
+    from augan.report.text import format_translation_evaluation
+
+    report, values = write_translation_evaluation_page(gain), gain.to_dict()
+    *lines, sentence = format_translation_evaluation(gain)
+    values["summary"] = {**values["summary"], "report": str(report)}
+    print_result([*lines, f"report: {report}", sentence], values, as_json)
 
 
 def _config(bundle: "Bundle") -> "Config":

@@ -20,7 +20,7 @@ PROTOCOL = TranslationProtocol(
     arms=["pooled", "gan"],
     steps=3,
     config=Config().replace(translation__width=4, translation__discriminator_width=4),
-    translator_steps=2,
+    gan_steps=2,
 )
 
 
@@ -107,7 +107,7 @@ def test_the_trained_translator_is_evaluated(old_camera, new_camera, tmp_path):
 @pytest.mark.slow
 def test_the_ideal_translator_gains(old_camera, new_camera, tmp_path, inverting):
     """The arms with the translator learn the missing class, and are chosen without its labels."""
-    protocol = replace(PROTOCOL, steps=150, flips=False)
+    protocol = replace(PROTOCOL, steps=150, transform="shift")
     gain = evaluate_translation(old_camera, new_camera, protocol, out=tmp_path / "run", verbose=0)
     rows = {row["key"]: row for row in gain.arms}
     assert gain.summary["chosen"].startswith("gan")
@@ -166,6 +166,7 @@ def test_a_missing_class_that_the_old_camera_lacks_is_refused(new_camera):
         ({"missing": "a", "arms": ["pooled"]}, "with a translator"),
         ({"missing": "a", "arms": ["pooled", "magic"]}, "'magic'"),
         ({"missing": "a", "labels_per_class": -1}, "labels_per_class"),
+        ({"missing": "a", "transform": "strong"}, "transform"),
     ],
 )
 def test_invalid_options_are_refused(options, message):
