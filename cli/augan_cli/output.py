@@ -1,6 +1,8 @@
 """Output of the commands on standard output, as lines of text or as one JSON object."""
 
 import json
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,17 @@ if TYPE_CHECKING:
     from augan.translate.api import TranslationResult
 
 
+# Entries of JSON results, and lines of results as text, that hold the path of a file or folder.
+_PATH_KEYS = frozenset({"images", "out", "picture", "report", "run"})
+_PATH_LINE = re.compile(r"(?:bundle|evaluation|picture|report|scores): (.+)")
+
+
 def print_result(
     lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
 ) -> None:
     """Print the result of a command as text, or as one JSON object.
+
+    Its paths are all relative, if all lie below the working directory, or else all absolute.
 
     Parameters
     ----------
@@ -35,8 +44,37 @@ def print_result(
     """
     if picture is not None:
         lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
-    text = "\n".join(map(name_shared_options, lines))
+    lines, values = _with_equal_paths(list(map(name_shared_options, lines)), values)
+    text = "\n".join(lines)
     typer.echo(json.dumps(values, default=str) if as_json else text)
+
+
+def _with_equal_paths(lines: list[str], values: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Return lines and JSON values in which all paths of results are relative, or all absolute."""
+    found = (_PATH_LINE.fullmatch(line) for line in lines)
+    paths = {match[1] for match in found if match is not None}
+    for part in (values, values.get("summary")):
+        if isinstance(part, dict):
+            paths |= {str(part[key]) for key in _PATH_KEYS if isinstance(part.get(key), str)}
+    whole = {path: os.path.abspath(path) for path in paths if path}
+    home = os.getcwd()
+    if all(path.startswith(home + os.sep) for path in whole.values()):
+        whole = {path: os.path.relpath(full, home) for path, full in whole.items()}
+
+    def change(part: Any) -> Any:
+        return {
+            key: whole.get(value, value) if key in _PATH_KEYS and isinstance(value, str) else value
+            for key, value in part.items()
+        }
+
+    changed = change(values)
+    if isinstance(changed.get("summary"), dict):
+        changed["summary"] = change(changed["summary"])
+    texts = []
+    for line in lines:
+        match = _PATH_LINE.fullmatch(line)
+        texts.append(line if match is None else line[: match.start(1)] + whole[match[1]])
+    return texts, changed
 
 
 def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:
