@@ -18,6 +18,7 @@ PROTOCOL = TranslationProtocol(
     missing="low",
     test_size=0.3,
     arms=["pooled", "gan"],
+    repeats=2,
     steps=3,
     config=Config().replace(translation__width=4, translation__discriminator_width=4),
     gan_steps=2,
