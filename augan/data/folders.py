@@ -133,6 +133,11 @@ def folder_dataset(
             )
     if file is not None:
         paths = [(prefix / name).as_posix() for name in names]
+        left_out = tuple(
+            (name, reason)
+            for name, reason in left_out
+            if not file.path.exists() or not file.path.samefile(folder / name)
+        )
         dataset = replace(_labeled_dataset(folder, paths, file, base), not_looked_at=left_out)
         if subset == "test":
             dataset = replace(dataset, unlabeled=None)

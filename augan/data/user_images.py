@@ -14,14 +14,15 @@ import numpy as np
 from PIL import Image
 
 from augan.data.files import describe_not_looked_at, expected_formats, search_images
+from augan.data.folders import are_paths
 from augan.data.modalities.tables import is_frame, is_table_file
 from augan.data.validation import check_images
 from augan.exceptions import DataError
-from augan.io.images import convert_pil_image, decode_image, read_image
+from augan.io.images import convert_pil_image, decode_image, list_pages, read_image
 
 EXPECTED_IMAGES = (
     "a path, the bytes of an image file, a PIL image or an array [H, W] or [H, W, C] was expected, "
-    "or an array [N, H, W, C], a list or an iterator of these"
+    "or an array [N, H, W, C], a list or an iterator of these, or a DataFrame with paths"
 )
 _CHANNELS = (1, 3, 4)  # gray, color, color with transparency
 ImageBytes = bytes | bytearray | memoryview
@@ -158,7 +159,8 @@ def iterate_images(
     Parameters
     ----------
     images : path, bytes, PIL image, array, or an iterable of these
-        A path of a folder gives all images below it, named relative to the folder. An array `[H,
+        A path of a folder gives all images below it, named relative to the folder, a path of a file
+        all its pages, and a DataFrame those in its column of paths. An array `[H,
         W]` or `[H, W, C]` with C 1, 3 or 4 is one image; other arrays are `[N, H, W]` or `[N, H, W,
         C]`.
     pixel_type : str
@@ -174,19 +176,10 @@ def iterate_images(
     DataError
         The type or shape of the argument, or of an item, is none of these, or there is no image.
     """
-    if isinstance(images, str | os.PathLike) and os.fspath(images) and os.path.isdir(images):
-        root = Path(images)
-        found = search_images(root)
-        if not found.names:
-            raise DataError(
-                f"there is no image below {root}; expected {expected_formats()}"
-                f"{found.describe_nothing()}"
-            )
-        if notes is not None:
-            notes += found.warnings
-            if found.not_looked_at:
-                notes.append(describe_not_looked_at(found.not_looked_at))
-        return (UserImage(name, root / name, pixel_type) for name in found.names)
+    if isinstance(images, str | os.PathLike) and os.fspath(images):
+        named = _images_at(Path(os.fsdecode(images)), notes)
+        if named:
+            return (UserImage(name, path, pixel_type) for name, path in named)
     if _is_single(images):
         return iter([_as_image(images, 0, pixel_type)])
     if is_array(images):
@@ -194,6 +187,7 @@ def iterate_images(
         if array.dtype != object and not (array.dtype.kind == "U" and array.ndim == 1):
             return _iterate_array(array, pixel_type, is_color)
         images = array.tolist() if array.dtype.kind == "U" else list(array)
+    images = _paths_in(images)
     if is_frame(images) or isinstance(images, Mapping | set | frozenset):
         raise DataError(
             f"got {describe_value(images)}, but the model is one of images: {EXPECTED_IMAGES}"
@@ -204,8 +198,53 @@ def iterate_images(
         if not images:
             raise DataError("the list of images is empty; give at least one image")
         checked = [_as_image(image, number, pixel_type) for number, image in enumerate(images)]
+        if notes is not None:
+            notes += _describe_first_pages(checked)
         return iter(checked)
     return (_as_image(image, number, pixel_type) for number, image in enumerate(images))
+
+
+def _images_at(path: Path, notes: list[str] | None) -> list[tuple[str, Path]]:
+    """Return name and path of the images below a folder or on the pages of a file.
+
+    Empty for a file that is one image, and if there is no file. `notes` receives sentences on files
+    that are not looked at. DataError if a folder holds no image.
+    """
+    if path.is_dir():
+        found = search_images(path)
+        if not found.names:
+            raise DataError(
+                f"there is no image below {path}; expected {expected_formats()}"
+                f"{found.describe_nothing()}"
+            )
+        if notes is not None:
+            notes += found.warnings
+            if found.not_looked_at:
+                notes.append(describe_not_looked_at(found.not_looked_at))
+        return [(name, path / name) for name in found.names]
+    if not path.is_file():
+        return []
+    return [(f"{path}#{n}", Path(f"{path}#{n}")) for n in list_pages(path).numbers]
+
+
+def _paths_in(images: Any) -> Any:
+    """Return the first column of paths of a DataFrame as a list; anything else as it is."""
+    if not is_frame(images):
+        return images
+    columns = (images[name].tolist() for name in images.columns)
+    return next((values for values in columns if are_paths(values)), images)
+
+
+def _describe_first_pages(images: list[UserImage]) -> list[str]:
+    """Return a sentence on the files of several pages in a list, of which the first is read."""
+    paths = [image.value for image in images if isinstance(image.value, Path)]
+    several = [path for path in paths if path.is_file() and list_pages(path).numbers]
+    if not several:
+        return []
+    return [
+        f"{len(several)} of {len(images)} files have several pages, of which the first is read, "
+        f"for example {several[0]}; give {several[0]}#2 for the second page, or the file alone"
+    ]
 
 
 def is_array(value: Any) -> bool:

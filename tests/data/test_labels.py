@@ -9,6 +9,7 @@ from PIL import Image
 
 from augan.data.labels import LabelSource, read_label_file
 from augan.data.loading import load_dataset
+from augan.data.user_images import iterate_images
 from augan.exceptions import DataError
 from augan.io.images import write_png
 
@@ -47,6 +48,7 @@ def test_a_table_labels_the_images_of_a_folder(tmp_path, text, is_said):
     assert labels_of(dataset) == EXPECTED
     assert dataset.class_names == ("cat", "dog")
     assert any("the labels are those in" in text for text in dataset.warnings) != is_said
+    assert dataset.not_looked_at == ()
     assert dict(dataset.loading) == ({"labels": str(table)} if is_said else {})
     folders = load_dataset(tmp_path, labels="folders")
     assert folders.class_names == ("images",)
@@ -203,3 +205,19 @@ def test_the_file_of_labels_must_exist(tmp_path):
     for name in ("gone.csv", "gone.json", "gone.parquet"):
         with pytest.raises(DataError, match="cannot read"):
             read_label_file(LabelSource(str(tmp_path / name)))
+
+
+def test_a_predictor_takes_frames_of_paths_and_all_pages_of_a_file(tmp_path):
+    make(tmp_path, "a.png", "b.png")
+    pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (9, 99)]
+    stack = tmp_path / "stack.tif"
+    pages[0].save(stack, save_all=True, append_images=pages[1:])
+    texts = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    images = list(iterate_images(pd.DataFrame({"n": [1, 2], "file": texts}), "uint8", False))
+    assert [image.name for image in images] == texts
+    found = list(iterate_images(stack, "uint8", False))
+    assert [int(image.decode().max()) for image in found] == [9, 99]
+    notes = []
+    listed = list(iterate_images([*texts, stack], "uint8", False, notes))
+    assert len(listed) == 3
+    assert "1 of 3 files have several pages" in notes[0]

@@ -15,6 +15,7 @@ import numpy as np
 from augan.bundle import current_versions
 from augan.checks import check_instance, check_out
 from augan.data.dataset import Dataset
+from augan.data.files import describe_not_looked_at
 from augan.evaluation.augmentation.arms import GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
 from augan.evaluation.augmentation.data import (
@@ -317,6 +318,8 @@ def _warnings(
         )
     if data.num_unreadable:
         warnings.append(f"{data.num_unreadable} files could not be read and are left out")
+    if data.not_looked_at:
+        warnings.append(describe_not_looked_at(data.not_looked_at))
     if num_dropped:
         warnings.append(f"{num_dropped} test images equal training images and are left out")
     if leakage.near_duplicates:

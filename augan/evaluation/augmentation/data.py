@@ -55,6 +55,8 @@ class EvaluationData:
         Prepared images -> float32 in [-1, 1], the input of a network.
     num_unreadable : int
         Number of files that could not be read.
+    not_looked_at : tuple of (name, reason)
+        Files of the folder that are no part of the data.
     test_groups : ndarray [m] or None
         Group of each test image, such as the object it shows. None: each image is a group of its
         own.
@@ -68,6 +70,7 @@ class EvaluationData:
     test_names: Sequence[str]
     scale: Callable[[np.ndarray], np.ndarray]
     num_unreadable: int = 0
+    not_looked_at: tuple[tuple[str, str], ...] = ()
     test_groups: np.ndarray | None = None
 
     def sha256(self) -> str:
@@ -217,6 +220,7 @@ def load_evaluation_data(
         test_names=test_prepared.dataset.names,
         scale=scale,
         num_unreadable=num_unreadable,
+        not_looked_at=tuple(dict.fromkeys((*train.not_looked_at, *test.not_looked_at))),
         test_groups=test_prepared.dataset.groups,
     )
     evaluation_data.check()
