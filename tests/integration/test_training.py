@@ -500,6 +500,8 @@ def test_what_the_user_chose_stays():
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
         training__steps=7,
+        training__batch_size=6,
+        training__dtype="float32",
         evaluation__interval=3,
     )
     assert resolve_defaults(chosen, dataset)[0] == chosen
