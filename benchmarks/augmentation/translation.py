@@ -36,16 +36,24 @@ import numpy as np
 import yaml
 
 import augan
-from augan.choices import CAMERA_ARMS
 from augan.config import Config
-from augan.evaluation.translation.camera_shift import CameraShift, CameraTrainingSet
 from augan.evaluation.translation.classifier import STEPS, CameraClassifier
+from augan.evaluation.translation.experiment import TRANSLATIONS, ArmTrainer
 from augan.evaluation.translation.filter_bank import (
     apply_filter,
     filter_bank_sha256,
     filter_names,
 )
 from augan.evaluation.translation.pixel_translation import with_channels
+from augan.evaluation.translation.selection import (
+    VALIDATION_SHARE,
+    ArmOption,
+    Hidden,
+    arm_options,
+    hidden_groups,
+    hide_classes,
+    recall_by_class,
+)
 from augan.exceptions import AuganError, ConfigError
 from augan.io.images import read_image, write_png
 from augan.seeding import child_rng, child_seed
@@ -76,14 +84,11 @@ from benchmarks.detection.translated_normals import detector_tasks
 
 NAME = "translation"
 VERSION = 1
-TRANSLATIONS = 3  # of each image of the old camera, with other noise
-SHARES = {"gan": (0.5, 0.75)}  # of translated images among the samples of a class; others: 0.5
-VALIDATION_SHARE = 0.2  # of the new images of a class that stays, where other classes are hidden
+ABLATION = "ablation"  # never chosen, so that it is not trained with hidden classes
 NORMAL_CLASSES = (0, 7)  # T-shirts and sneakers, for the detector
-Hidden = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """Experiment on pairs of cameras.
 
@@ -115,62 +120,62 @@ class Study:
     variant: str = "default"
     config: Config | None = None
 
-    def tasks(self, arms: Sequence[str]) -> list[Task]:
+    def tasks(self, arms: Sequence[str] | None) -> list[Task]:
         """Return the trainings of the arms; those of one translator follow each other.
 
         First the trainings that are tested, of all cameras, then those with hidden classes.
+
+        Parameters
+        ----------
+        arms : sequence of str or None
+            None: all arms that the images allow.
         """
-        trainers = []
+        trainings = []
         for number, (camera, repeat) in enumerate(self.cells):
             experiment = self.load(camera, repeat)
+            options = arm_options(experiment.shift, arms)
             for stage, hidden in enumerate(((), *hidden_groups(experiment.shift))):
-                trainer = _Trainer(self, camera, repeat, hidden)
-                trainers.append((stage, number, trainer, experiment.sha256))
+                training = _Trainings(self, camera, repeat, hidden)
+                trainings.append((stage, number, training, options, experiment.sha256))
         tasks = []
-        for _, _, trainer, sha256 in sorted(trainers, key=lambda trainer: trainer[:2]):
-            for arm, share in with_shares(arms):
+        for _, _, training, options, sha256 in sorted(trainings, key=lambda of_cell: of_cell[:2]):
+            for option in options:
+                if training.hidden and option.arm == ABLATION:
+                    continue
                 key = {
                     "benchmark": NAME,
                     "experiment": self.experiment,
                     "version": VERSION,
                     "split": self.split,
-                    "camera": trainer.camera,
-                    "repeat": trainer.repeat,
+                    "camera": training.camera,
+                    "repeat": training.repeat,
                     "sha256": sha256,
                     "labels_per_class": self.labels_per_class,
-                    "hidden": list(trainer.hidden),
-                    "arm": arm,
-                    "share": share,
+                    "hidden": list(training.hidden),
+                    "arm": option.arm,
+                    "share": option.share,
                     "variant": self.variant,
                     "augan": augan.__version__,
-                    "settings": self.settings(share),
+                    "settings": self.settings(option.uses_translator),
                 }
-                measure = functools.partial(trainer.measure, arm, share)
-                tasks.append(Task(key, measure, 15.0 if share is None else 60.0))
+                measure = functools.partial(training.measure, option)
+                tasks.append(Task(key, measure, 60.0 if option.uses_translator else 15.0))
         return tasks
 
-    def settings(self, share: float | None) -> str:
+    def settings(self, uses_translator: bool) -> str:
         """Return the digest of the settings; arms without a translator do not depend on its own."""
         settings: list[Any] = [STEPS, VALIDATION_SHARE, self.flips]
-        if share is not None:
+        if uses_translator:
             config = None if self.config is None else self.config.model_dump(mode="json")
             settings += [config, TRANSLATIONS]
         return digest(settings)
 
 
-def with_shares(arms: Sequence[str]) -> list[tuple[str, float | None]]:
-    """Return each arm with each share of translated images; None for arms without a translator."""
-    return [
-        (arm, share)
-        for arm in arms
-        for share in (SHARES.get(arm, (0.5,)) if CAMERA_ARMS.get(arm).uses_translator else (None,))
-    ]
-
-
-class _Trainer:
+@dataclass(frozen=True)
+class _Trainings:
     """Trainings of one pair of cameras, where some common classes may be hidden.
 
-    Parameters
+    Attributes
     ----------
     study : Study
     camera : str
@@ -180,20 +185,24 @@ class _Trainer:
         images are classified.
     """
 
-    def __init__(self, study: Study, camera: str, repeat: int, hidden: Hidden) -> None:
-        self.study, self.camera, self.repeat, self.hidden = study, camera, repeat, hidden
+    study: Study
+    camera: str
+    repeat: int
+    hidden: Hidden
 
-    def measure(self, arm: str, share: float | None) -> Row:
+    def measure(self, option: ArmOption) -> Row:
         """Train one arm, and return its figures without and with AdaBN."""
-        shift, images, labels, pool = _images(self)
+        trainer, images, labels, pool = _trainer(self)
         begun = time.process_time()
-        training_set = self._training_set(shift, arm, share)
-        built = time.process_time()
-        classifier = _classifier(shift.old_images.shape[1:], shift.num_classes, self.study.flips)
-        trained = classifier.train(training_set, child_seed(self.repeat, "classifier"))
-        seconds = time.process_time() - built
-        rare = self.hidden or shift.missing
-        row: Row = {"cpu_build": round(built - begun, 2), "cpu_train": round(seconds, 2)}
+        # The translator is trained here, so that the times of the arms do not include it.
+        translations = trainer.translations() if option.uses_translator else None
+        translated = time.process_time()
+        trained = trainer.train(option)
+        trained_at = time.process_time()
+        rare = self.hidden or trainer.shift.missing
+        row: Row = {"cpu_train": round(trained_at - translated, 2)}
+        if translations is not None:
+            row["cpu_translator"] = round(translated - begun, 2)
         for suffix, model in (("", trained), ("_adabn", trained.adapted(pool))):
             recalls = recall_by_class(model.predict(images), labels)
             row[f"balanced_accuracy{suffix}"] = round(statistics.fmean(recalls.values()), 5)
@@ -203,81 +212,25 @@ class _Trainer:
                 row[f"recalls{suffix}"] = [round(recall, 3) for recall in recalls.values()]
         return row
 
-    def _training_set(self, shift: CameraShift, arm: str, share: float | None) -> CameraTrainingSet:
-        build = CAMERA_ARMS.load(arm)
-        if share is None:
-            return build(shift)
-        return build(shift, *_translations(self), share)
 
-
-@functools.lru_cache(maxsize=1)  # tasks of one trainer follow each other
-def _images(trainer: _Trainer) -> tuple[CameraShift, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what arms see, images and classes that measure them, and the pool of AdaBN."""
-    experiment = trainer.study.load(trainer.camera, trainer.repeat)
-    if trainer.hidden:
-        return *hide_classes(experiment.shift, trainer.hidden), experiment.pool
-    return experiment.shift, experiment.test_images, experiment.test_labels, experiment.pool
-
-
-@functools.lru_cache(maxsize=1)
-def _translations(trainer: _Trainer) -> tuple[np.ndarray, np.ndarray]:
-    """Return translations of all images of the old camera, and their classes."""
-    shift, seed = _images(trainer)[0], child_seed(trainer.repeat, "translator", *trainer.hidden)
-    translator = train_translator(
-        shift.old_images,
-        shift.old_labels,
-        shift.new_images,
-        shift.new_labels,
-        shift.num_classes,
-        config=trainer.study.config,
-        seed=seed,
-    )
-    translated = [
-        translator.translate(shift.old_images, seed=child_seed(seed, "noise", number))
-        for number in range(TRANSLATIONS)
-    ]
-    return np.concatenate(translated), np.tile(shift.old_labels, TRANSLATIONS)
+@functools.lru_cache(maxsize=1)  # the tasks of one pair of cameras follow each other
+def _trainer(trainings: _Trainings) -> tuple[ArmTrainer, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the trainer, images and classes that measure arms, and the pool of AdaBN."""
+    study = trainings.study
+    experiment = study.load(trainings.camera, trainings.repeat)
+    shift, images, labels = experiment.shift, experiment.test_images, experiment.test_labels
+    if trainings.hidden:
+        shift, images, labels = hide_classes(shift, trainings.hidden, study.labels_per_class)
+        seed = child_seed(shift.seed, "hidden", *trainings.hidden)
+        shift = replace(shift, seed=seed)
+    classifier = _classifier(shift.old_images.shape[1:], shift.num_classes, study.flips)
+    return ArmTrainer(shift, classifier, study.config), images, labels, experiment.pool
 
 
 @functools.lru_cache(maxsize=2)
 def _classifier(shape: tuple[int, int, int], num_classes: int, flips: bool) -> CameraClassifier:
     """Return the classifier, whose graphs are compiled once for all arms."""
     return CameraClassifier(shape, num_classes, flips=flips, dtype=native_dtype())
-
-
-def hidden_groups(shift: CameraShift) -> tuple[Hidden, ...]:
-    """Return two disjoint groups of common classes, each as large as the missing classes if it can.
-
-    Fewer than two common classes have no groups.
-    """
-    common = child_rng(shift.seed, "hidden-groups").permutation(shift.common)
-    size = min(len(shift.missing), len(common) // 2)
-    groups = [common[:size], common[size : 2 * size]] if size else []
-    return tuple(tuple(sorted(int(label) for label in group)) for group in groups)
-
-
-def hide_classes(shift: CameraShift, hidden: Hidden) -> tuple[CameraShift, np.ndarray, np.ndarray]:
-    """Return what arms see without some classes of the new camera, and images that measure them.
-
-    All new images of the hidden classes, and a share of those of each other common class, leave the
-    training.
-    """
-    rng = child_rng(shift.seed, "hide", *hidden)
-    held_out = np.zeros(len(shift.new_labels), bool)
-    for label in shift.common:
-        rows = rng.permutation(np.flatnonzero(shift.new_labels == label))
-        kept = 0 if label in hidden else len(rows) - round(VALIDATION_SHARE * len(rows))
-        held_out[rows[kept:]] = True
-    seen = replace(shift.without_new(held_out), missing=(*shift.missing, *hidden))
-    return seen, shift.new_images[held_out], shift.new_labels[held_out]
-
-
-def recall_by_class(predicted: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Return the share of the images of each class that have the right prediction."""
-    return {
-        int(label): float((predicted[labels == label] == label).mean())
-        for label in np.unique(labels)
-    }
 
 
 # Command line -------------------------------------------------------------------------------------
@@ -346,20 +299,9 @@ def translator_config(settings: Sequence[str]) -> Config | None:
     return Config().replace(**(base | changes))
 
 
-def eligible_arms(study: Study) -> list[str]:
-    """Return the arms that the images of a study allow."""
-    shift = study.load(*study.cells[0]).shift
-    return [
-        arm.name
-        for arm in CAMERA_ARMS
-        if (shift.common or not arm.needs_common_classes)
-        and (shift.unlabeled is not None or not arm.uses_unlabeled)
-    ]
-
-
 def _run_study(arguments: argparse.Namespace) -> None:
     study = study_of(arguments)
-    tasks = study.tasks(arguments.arms or eligible_arms(study))
+    tasks = study.tasks(arguments.arms)
     rows = []
     for repeat in range(
         arguments.repeats

@@ -1,4 +1,4 @@
-"""Translation benchmark: hidden classes, choice of arms, and intervals."""
+"""Translation benchmark: choice of arms, intervals, and trainings."""
 
 from typing import Any
 
@@ -7,36 +7,7 @@ import pytest
 
 from augan.evaluation.translation.camera_shift import CameraShift
 from benchmarks.augmentation import arm_choice, translation
-
-
-def _shift() -> CameraShift:
-    """Ten classes with 20 images on each camera; images hold their number; 2, 4, 8 are missing."""
-    labels = np.repeat(np.arange(10), 20)
-    numbers = np.arange(200, dtype=np.uint8)[:, None, None, None]
-    is_new = ~np.isin(labels, (2, 4, 8))
-    return CameraShift(numbers, labels, numbers[is_new], labels[is_new], 10, (2, 4, 8), seed=1)
-
-
-def test_hidden_groups_are_disjoint_and_common() -> None:
-    first, second = translation.hidden_groups(_shift())
-    assert len(first) == len(second) == 3
-    assert not set(first) & set(second)
-    assert set(first) | set(second) <= {0, 1, 3, 5, 6, 7, 9}
-
-
-def test_arms_see_nothing_of_hidden_classes_on_the_new_camera() -> None:
-    shift = _shift()
-    seen, images, labels = translation.hide_classes(shift, (0, 5))
-    assert set(seen.missing) == {0, 2, 4, 5, 8}
-    assert set(seen.new_labels) == {1, 3, 6, 7, 9}
-    assert np.bincount(labels, minlength=10).tolist() == [20, 4, 0, 4, 0, 20, 4, 4, 0, 4]
-    assert not set(images.ravel()) & set(seen.new_images.ravel())
-    np.testing.assert_array_equal(seen.old_images, shift.old_images)
-
-
-def test_recall_by_class() -> None:
-    recalls = translation.recall_by_class(np.array([0, 1, 1, 2]), np.array([0, 0, 1, 1]))
-    assert recalls == {0: 0.5, 1: 0.5}
+from benchmarks.augmentation.camera_data import CameraExperiment
 
 
 def _row(camera: str, arm: str, share: float | None, hidden: list[int], figure: float) -> Any:
@@ -108,6 +79,57 @@ def test_one_camera_uses_its_repeats() -> None:
     assert arm_choice.interval_over_cameras({("a", 0): 0.1})["low"] is None
 
 
-def test_arms_with_a_translator_have_shares() -> None:
-    names = translation.with_shares(["pooled", "gan", "ablation"])
-    assert names == [("pooled", None), ("gan", 0.5), ("gan", 0.75), ("ablation", 0.5)]
+def _load(camera: str, repeat: int) -> CameraExperiment:
+    """Six classes with ten random images on each camera; class 5 is missing on the new one."""
+    rng = np.random.default_rng(repeat)
+    labels = np.repeat(np.arange(6), 10)
+    old, new, test = rng.integers(0, 256, (3, 60, 16, 16, 1), np.uint8)
+    kept = labels != 5
+    shift = CameraShift(old, labels, new[kept], labels[kept], 6, (5,), seed=repeat)
+    return CameraExperiment(shift, test, labels, new)
+
+
+def _study(*cells: tuple[str, int]) -> translation.Study:
+    return translation.Study("missing", "dev", _load, cells)
+
+
+def test_each_arm_is_tested_and_trained_with_each_group_hidden() -> None:
+    arms = ["pooled", "gan", "ablation"]
+    tasks = _study(("dev-0", 0), ("dev-1", 0)).tasks(arms)
+    keys = [task.key for task in tasks]
+    tested = [key for key in keys if not key["hidden"]]
+    assert keys[: len(tested)] == tested  # of both cameras, before anything is hidden
+    names = [(key["camera"], key["arm"], key["share"]) for key in tested]
+    of_camera = [("pooled", None), ("gan", 0.5), ("gan", 0.75), ("ablation", 0.5)]
+    assert names == [(camera, *name) for camera in ("dev-0", "dev-1") for name in of_camera]
+    hidden = [key for key in keys if key["hidden"]]
+    assert len(hidden) == 2 * 2 * 3  # cameras, groups, arms without the ablation
+    assert len({str(key) for key in keys}) == len(keys)
+
+
+def test_settings_of_the_translator_do_not_make_other_arms_new() -> None:
+    plain = _study(("dev-0", 0))
+    changed = translation.Study(
+        "missing",
+        "dev",
+        _load,
+        plain.cells,
+        config=translation.translator_config(["translation.cycle_weight=3"]),
+    )
+    before, after = (study.tasks(["pooled", "gan"]) for study in (plain, changed))
+    assert [task.key for task in before if task.key["arm"] == "pooled"] == [
+        task.key for task in after if task.key["arm"] == "pooled"
+    ]
+    assert before[1].key != after[1].key
+    assert before[1].key["arm"] == "gan"
+
+
+@pytest.mark.slow
+def test_a_training_is_measured_without_and_with_adabn() -> None:
+    task = _study(("dev-0", 0)).tasks(["pooled"])[0]
+    row = task.measure()
+    assert set(arm_choice.FIGURES) < set(row)
+    assert len(row["recalls"]) == len(row["recalls_adabn"]) == 6
+    assert row["rare_recall"] == pytest.approx(row["recalls"][5], abs=1e-3)
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(row["recalls"]), abs=1e-3)
+    assert task.measure()["recalls"] == row["recalls"]
