@@ -17,9 +17,10 @@ NUM_CELLS = 4  # in a row and in a column
 MAX_DEVIATION = 4.0  # standard deviations at which a feature is clipped
 MIN_HELD_OUT = 8  # images of each camera, below which nothing is measured
 MIN_CLASS_IMAGES = 4  # of each camera, below which the diversity of a class is not measured
-# Limits of the warnings.
-MIN_DIVERSITY = 0.75
-MAX_LABEL_FLIPS = 0.2
+# Limits of the warnings. On two development cameras after 600 steps, the diversity was 0.84 with a
+# plain background and 0.79 with photographs, which the translator blurs to one color.
+MIN_DIVERSITY = 0.8
+MAX_LABEL_FLIPS, MAX_CLASS_FLIPS = 0.2, 0.25  # of all images, and of the images of one class
 MAX_SHARE_GAP = 0.25
 
 
@@ -240,9 +241,12 @@ def translation_warnings(
             f"images of the new camera{where}: backgrounds or textures have collapsed; look at "
             "the images, and mix them with real ones"
         )
-    if metrics.label_flips is not None and metrics.label_flips > MAX_LABEL_FLIPS:
-        flipped = [one for one in metrics.classes if one.label_flips is not None]
-        worst = max(flipped, key=lambda one: one.label_flips or 0.0, default=None)
+    flipped = [one for one in metrics.classes if one.label_flips is not None]
+    worst = max(flipped, key=lambda one: one.label_flips or 0.0, default=None)
+    most = 0.0 if worst is None else worst.label_flips or 0.0
+    if metrics.label_flips is not None and (
+        metrics.label_flips > MAX_LABEL_FLIPS or most > MAX_CLASS_FLIPS
+    ):
         where = "" if worst is None else f" (most for class {worst.name}: {worst.label_flips:.0%})"
         warnings.append(
             f"the classifier of the old camera changes its mind on {metrics.label_flips:.0%} of "

@@ -112,6 +112,16 @@ def test_warnings_name_the_worst_class() -> None:
     assert "most for class dent: 70%" in flips
 
 
+def test_one_class_that_flips_is_enough_for_a_warning() -> None:
+    classes = tuple(ClassTranslation(name, 1.0, 0.0) for name in "abcdefghi")
+    metrics = TranslationMetrics(
+        9, 9, 0.1, 1.0, 0.1, 1.0, 0.03, None, (*classes, ClassTranslation("dent", None, 0.3))
+    )
+    (warning,) = translation_warnings(metrics)
+    assert "changes its mind on 3% of the images" in warning
+    assert "most for class dent: 30%" in warning
+
+
 def test_features_are_standardized_clipped_and_finite() -> None:
     real = camera(0)
     features = LookFeatures(real)
