@@ -122,6 +122,7 @@ def folder_dataset(
             f"folder itself or in one subfolder per class{found.describe_nothing()}"
         )
     source = source or LabelSource()
+    source.check_columns()
     file = None if source.file is None else read_label_file(source)
     if source.labels is None and not is_visa and _is_one_folder(names):
         paths = [(prefix / name).as_posix() for name in names]

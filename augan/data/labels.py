@@ -57,6 +57,15 @@ class LabelSource:
         """The file of labels; None if there is none."""
         return None if self.labels in (None, FOLDERS) else Path(str(self.labels))
 
+    def check_columns(self) -> None:
+        """Raise DataError if columns are named, but no file that could have them."""
+        for option in ("label_column", "path_column"):
+            if getattr(self, option) is not None and self.file is None:
+                raise DataError(
+                    f"`{option}` is a column of a file of labels, but none is named; name it with "
+                    "`labels`"
+                )
+
 
 @dataclass(frozen=True)
 class LabelRow:

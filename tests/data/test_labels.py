@@ -69,6 +69,9 @@ def test_parquet_and_named_columns(tmp_path):
         assert dataset.loading["label_column"] == "kind"
     with pytest.raises(DataError, match=r"no column 'typ'.*where, kind, age"):
         load_dataset(tmp_path, labels=tmp_path / "t.csv", label_column="typ")
+    for option in ("label_column", "path_column"):
+        with pytest.raises(DataError, match=f"`{option}` is a column.*`labels`"):
+            load_dataset(tmp_path, **{option: "kind"})
     with pytest.raises(DataError, match=r"columns where, kind, age.*`label_column`"):
         load_dataset(tmp_path, labels=tmp_path / "t.csv")
 

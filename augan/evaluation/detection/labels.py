@@ -80,6 +80,7 @@ def read_labels(
         itself; no label means normal, or only one label occurs.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(_text(labels))
+    source.check_columns()
     groups: dict[str, str] | None = None
     notes: tuple[str, ...] = ()
     file = None if source.file is None else read_label_file(source)

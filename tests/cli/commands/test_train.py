@@ -14,6 +14,8 @@ import yaml
 from augan import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
+from augan.io.images import write_png
+from augan.training.training_data import load_training_data
 from tests.cli._helpers import (
     NARROW,
     SMALL,
@@ -191,3 +193,21 @@ def test_train_skips_an_unreadable_file_with_an_undecodable_name(augan: Augan) -
     assert header == b"path,reason"
     assert line.startswith(b"\xfe.png,")
     assert load_bundle("run").data.num_samples == 31
+
+
+@pytest.mark.slow
+def test_a_run_with_labels_reads_its_data_again(augan: Augan, tmp_path: Path) -> None:
+    dataset = digits()
+    rows = ["file,kind"]
+    Path("images").mkdir()
+    for row in np.flatnonzero(np.isin(dataset.labels, (0, 1)))[:80]:
+        write_png(Path(f"images/{row}.png"), dataset.images[row])
+        rows.append(f"{row}.png,{'zero' if dataset.labels[row] == 0 else 'one'}")
+    Path("table.csv").write_text("\n".join(rows))
+    wanted = ("--labels", "table.csv", "--label-column", "kind", "--path-column", "file")
+    augan("train", "images", *wanted, *SMALL, "--task", "generate", "--out", "run")
+    bundle = load_bundle("run")
+    assert bundle.data.class_names == ("one", "zero")
+    # Compares the fingerprint of the samples and their labels.
+    found = load_training_data(bundle, bundle.preprocessing).samples.dataset
+    assert (len(found), found.class_names) == (80, ("one", "zero"))
