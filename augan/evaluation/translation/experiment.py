@@ -1,6 +1,6 @@
 """Experiment of an evaluation of translation: training and test of all arms in all repeats.
 
-Before the repeats, the arms are trained with hidden classes, see
+Before the repeats, the arms are trained on the images of the first repeat with hidden classes, see
 `augan.evaluation.translation.selection`. Each training is classified without and with AdaBN, and
 kept in the log of results, so that a stopped experiment continues.
 """

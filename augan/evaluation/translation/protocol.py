@@ -19,7 +19,7 @@ from augan.config import Config, validate_config
 from augan.exceptions import ConfigError
 from augan.metrics.statistics import MIN_REPEATS
 
-DEFAULT_REPEATS = 3
+DEFAULT_REPEATS = 2
 DEFAULT_STEPS = 500  # of the classifier
 TRANSFORMS = ("shift", "shift-flip")
 
@@ -44,7 +44,7 @@ class TranslationProtocol:
     class_map : path or None
         CSV file with the columns `old` and `new`, where classes have other names on the new camera.
     repeats : int
-        Number of repeats with other seeds, at least 2; default: 3. Each trains a translator.
+        Number of repeats with other seeds, at least 2; default: 2. Each trains a translator.
     arms : str, sequence of str or None
         Arms of `augan.choices.CAMERA_ARMS`. None: all arms that the images allow.
     steps : int

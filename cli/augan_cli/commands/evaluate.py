@@ -121,7 +121,7 @@ _Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or for
 _Repeats = Annotated[
     int | None,
     typer.Option(
-        help="Number of repeats, each with another label subset and seed; default: 20, or 3 with "
+        help="Number of repeats, each with another label subset and seed; default: 20, or 2 with "
         "--translate-to."
     ),
 ]
