@@ -297,29 +297,36 @@ class GANDetector(OutlierMixin, BaseEstimator):
         DataError
             If the images have another shape than in `fit`.
         """
+        return self._score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return `score_samples(X) - offset_`, float64 `[N]`; negative for anomalies."""
+        return self._score(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return +1 for each normal sample and -1 for each anomaly, int `[N]`."""
+        return np.where(self._score(X) >= self.offset_, 1, -1)
+
+    def _score(self, X: Any) -> np.ndarray:
+        """Return the normality scores, and warn of another range of pixels.
+
+        Only public methods call this method, so that the warning names the line of the user.
+        """
         check_is_fitted(self, "bundle_")
         detector = self._get_detector()
         preprocessing = detector.preprocessing
         if preprocessing.pixel_type is not None:
             X = as_pixel_type(X, preprocessing.pixel_type)
         samples = self._samples(X, reset=False)
-        if preprocessing.has_pixels:
+        if preprocessing.has_pixels and not is_frame(samples):  # the predictor refuses rows
             of_images = preprocessing.require_images()
             text = of_images.describe_other_range(of_images.values_of(samples))
             if text is not None:
-                warnings.warn(text, UserWarning, stacklevel=2)
+                warnings.warn(text, UserWarning, stacklevel=3)
         if not (preprocessing.has_pixels or (is_frame(X) and self._has_names)):
             columns = preprocessing.require_rows().columns
             samples.columns = [column.name for column in columns]
         return -Predictor(detector, self.bundle_).score(samples)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return `score_samples(X) - offset_`, float64 `[N]`; negative for anomalies."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return +1 for each normal sample and -1 for each anomaly, int `[N]`."""
-        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _samples(self, X: Any, *, reset: bool) -> Any:
         """Validate X, and return images as an array `[N, H, W, C]` or rows as a DataFrame.

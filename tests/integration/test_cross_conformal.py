@@ -335,7 +335,7 @@ def test_training_suggests_folds_for_few_images() -> None:
     (hint,) = told(60)
     assert hint == (
         "only 20 of 60 images are available for calibration, which are few for a false-alarm rate "
-        "of 0.05: --cross-conformal uses all, in 5 trainings"
+        "of 0.05: `cross_conformal` uses all, in 5 trainings"
     )
     assert told(60, detect__far=0.2) == told(24) == told(150) == told(230) == []
     assert "few for a false-alarm rate of 0.02" in told(150, detect__far=0.02)[0]
@@ -392,7 +392,7 @@ def test_copies_in_different_folds_warn(dataset: Dataset) -> None:
     images[:6] = images[20:26]
     resolved = resolve_config(CONFIG, replace(dataset, images=images))
     (warning,) = [text for text in prepare_data(resolved).warnings if "nearly identical" in text]
-    assert "give the groups of images with --groups" in warning
+    assert "give the groups of images with `groups` or `group_by`" in warning
 
 
 def test_five_folds_have_five_times_the_default_minutes() -> None:

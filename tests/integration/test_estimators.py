@@ -176,7 +176,12 @@ class TestGANDetectorAtARate:
         dark = deep_ones[:1] // 300
         assert dark.max() <= 255
         together = conformal.score_samples(np.concatenate([dark, deep_ones[1:2]]))
-        assert_array_equal(conformal.score_samples(dark), together[:1])
+        with pytest.warns(UserWarning, match="the pixels reach from"):
+            alone = conformal.score_samples(dark)
+        assert_array_equal(alone, together[:1])
+        with pytest.warns(UserWarning, match="the pixels reach from") as caught:
+            conformal.predict(dark)
+        assert [warning.filename for warning in caught] == [__file__]
 
     def test_integers_in_a_data_frame_keep_their_column_names(self, ones: np.ndarray) -> None:
         frame = pd.DataFrame(ones.astype(np.int64)).add_prefix("pixel")

@@ -91,6 +91,7 @@ def detectors(digits_bundle: Bundle) -> dict[str, GANDetector]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:the pixels reach:UserWarning")
 @pytest.mark.parametrize("kind", ["uint8", "float32"])
 @PLAIN
 @given(x=arrays())

@@ -26,11 +26,11 @@ def test_bank_is_the_recorded_one():
     assert filter_bank_sha256() == SHA256
 
 
-@pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 1), (3, 3)])
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [(b, a, name) for b in (1, 3) for a in (1, 3) for name in filter_names(a)],
+)
 def test_filter_gives_different_finite_images(name, before, after):
-    if name not in filter_names(after):
-        pytest.skip("a filter of color images")
     images = _images(before)
     filtered = apply_filter(name, images, after, seed=1)
     assert filtered.shape == (3, 16, 16, after)
