@@ -97,7 +97,7 @@ class Study:
     experiment : str
         Name of the command.
     split : str
-        "dev" or "test".
+        "dev" or "test"; "natural" for two kinds of real images.
     load : callable
         Name of a camera and repeat -> images.
     cells : tuple of (camera, repeat)
@@ -249,7 +249,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
         cells = [(arguments.experiment, repeat) for repeat in range(arguments.repeats)]
         return Study(
             arguments.experiment,
-            "test",
+            "natural",
             functools.lru_cache(maxsize=2)(load),
             tuple(cells),
             flips=arguments.experiment == "exposures",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.docs.tables import augmentation, detection, gan, robustness, speed
+from tools.docs.tables import augmentation, detection, gan, robustness, speed, translation
 from tools.docs.tables.common import ROOT
 
 PAGES = (ROOT / "docs" / "benchmarks", ROOT / "docs" / "research-log.md")
@@ -21,6 +21,7 @@ COMMAND = "python -m tools.docs.benchmark_tables"
 TABLES = {
     **detection.TABLES,
     **augmentation.TABLES,
+    **translation.TABLES,
     **gan.TABLES,
     **speed.TABLES,
     **robustness.TABLES,
