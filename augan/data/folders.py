@@ -142,13 +142,13 @@ def folder_dataset(
         dataset = replace(_labeled_dataset(folder, paths, file, base), not_looked_at=left_out)
         if subset == "test":
             dataset = replace(dataset, unlabeled=None)
-        warnings += [*dataset.warnings, *warn_mixed_bit_depth(dataset)]
+        warnings += [*dataset.warnings, *warn_mixed_bit_depth(dataset), *warn_synthetic(dataset)]
         return replace(dataset, warnings=tuple(warnings))
     classes = _class_names(base, names)
     warnings += warn_empty_class_folders(_folders_without_images(base, found.names))
     warnings += warn_nested_classes(base, names)
     dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in names])
-    warnings += warn_mixed_bit_depth(dataset)
+    warnings += [*warn_mixed_bit_depth(dataset), *warn_synthetic(dataset)]
     # Relative to `base` again, because the first folder below `base` is the class.
     readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
     return replace(
@@ -253,7 +253,7 @@ def paths_dataset(paths: list[str], labels: Any = None, *, root: Path | None = N
     root = root or Path()
     names = [name for path in paths for name in _pages(root, path)]
     dataset = replace(_files_dataset(root, names), name="images", source=None)
-    warnings = warn_mixed_bit_depth(dataset)
+    warnings = [*warn_mixed_bit_depth(dataset), *warn_synthetic(dataset)]
     if labels is None:
         return replace(dataset, warnings=tuple(warnings))
     values, classes = check_labels(labels, len(paths), None)
@@ -560,6 +560,27 @@ def warn_nested_classes(base: Path, names: list[str]) -> list[str]:
     return [
         f"the classes are the folders directly in {base}, but several of them hold folders called "
         f"{', '.join(shared[:3])}; if those are the classes, name one of the folders above them"
+    ]
+
+
+def warn_synthetic(dataset: Dataset) -> list[str]:
+    """Warn if PNG files say that augan generated or translated them.
+
+    Returns
+    -------
+    list of str
+        One warning, or none; always none for images that are not files.
+    """
+    if not isinstance(dataset.images, ImageFiles):
+        return []
+    names = zip(dataset.names, dataset.images.headers())
+    synthetic = [name for name, header in names if header.is_synthetic]
+    if not synthetic:
+        return []
+    return [
+        f"{len(synthetic)} of {len(dataset.names)} images were generated or translated by augan, "
+        f"for example {synthetic[0]}: figures measured on them say nothing about real images; if "
+        "this is unintended, remove them"
     ]
 
 

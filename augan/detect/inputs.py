@@ -11,7 +11,7 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.files import ImageSearch, search_input
 from augan.data.modalities.base import Preprocessing
-from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.images import ImagePreprocessing, join_values
 from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.sequences import RaggedImages
@@ -103,15 +103,6 @@ def prepare_images(
             values = join_values(values, preprocessing.values_of(image))
     prepared = preprocessing.stack(samples)
     return SampleBatch(names, prepared, failures, shapes, channels, values=values)
-
-
-def join_values(
-    first: tuple[float, float] | None, second: tuple[float, float] | None
-) -> tuple[float, float] | None:
-    """Return the smallest and largest value of two sets of images; None counts as no image."""
-    if first is None or second is None:
-        return second if first is None else first
-    return min(first[0], second[0]), max(first[1], second[1])
 
 
 def prepare_rows(

@@ -15,7 +15,7 @@ import numpy as np
 from augan.bundle import Bundle, as_bundle
 from augan.data.dataset import SampleType
 from augan.data.modalities.base import Preprocessing
-from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.images import ImagePreprocessing, join_values
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.user_images import UserImage, iterate_images
 from augan.detect.conformal.calibration import Calibration
@@ -28,7 +28,6 @@ from augan.detect.inputs import (
     describe_resized,
     describe_unknown_columns,
     get_expected_shape,
-    join_values,
     prepare_images,
     prepare_rows,
 )

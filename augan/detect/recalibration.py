@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from augan.bundle import Bundle, CalibrationSamples, as_bundle, save_bundle
-from augan.checks import check_out, check_path
+from augan.checks import check_flag, check_out, check_path
 from augan.data.dataset import plural
 from augan.data.duplicates import DistinctImages
+from augan.data.files import describe_not_looked_at
 from augan.data.groups import group_by_name, read_groups
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
@@ -33,6 +34,7 @@ def recalibrate(
     ignore_mask: str | Path | None = None,
     *,
     group_by: str | int | None = None,
+    follow_links: bool = False,
 ) -> Bundle:
     """Return a bundle whose detectors are calibrated on new normal samples.
 
@@ -59,6 +61,9 @@ def recalibrate(
         bundle.
     group_by : str, int or None
         Groups by the names of the images, in place of `groups`; see `load_dataset`.
+    follow_links : bool
+        Whether links to folders are searched too. Default: False. Files that are not looked at are
+        named in a warning in `detector.calibrated_on` of the new bundle.
 
     Returns
     -------
@@ -78,7 +83,8 @@ def recalibrate(
     preprocessing = bundle.preprocessing
     mask = IgnoreMask.from_bundle(bundle) if ignore_mask is None else IgnoreMask.read(ignore_mask)
     shape = preprocessing.original_shape
-    source = open_source(Path(images), preprocessing, shape, mask)
+    follow_links = check_flag("follow_links", follow_links)
+    source = open_source(Path(images), preprocessing, shape, mask, follow_links=follow_links)
     all_groups = None if groups is None else _read_groups(groups, Path(images), source)
     if group_by is not None:
         if groups is not None or not isinstance(source, ImageFolderSource):
@@ -101,6 +107,8 @@ def recalibrate(
         detector.set_calibration(values, used_groups)
     calibration = detectors[0].require_calibration()
     warnings = [*source.warnings, *([similar] if similar else [])]
+    if source.not_looked_at:
+        warnings.append(describe_not_looked_at(source.not_looked_at))
     warnings += _warnings(bundle, Path(images), failures, len(source.names))
     samples = CalibrationSamples(
         name=Path(os.path.realpath(images)).name,
@@ -133,12 +141,13 @@ def recalibrate_run(
     ignore_mask: str | Path | None = None,
     *,
     group_by: str | int | None = None,
+    follow_links: bool = False,
 ) -> Bundle:
     """Recalibrate a detector as `recalibrate` does, and save the new bundle in a new folder.
 
     Parameters
     ----------
-    bundle, images, groups, ignore_mask, group_by
+    bundle, images, groups, ignore_mask, group_by, follow_links
         As for `recalibrate`.
     out : path or None
         A folder that is new or empty; nothing is replaced. None: a folder next to the run, named
@@ -159,7 +168,9 @@ def recalibrate_run(
     bundle = as_bundle(bundle)
     target = check_out(out) or _default_folder(bundle)
     check_replaceable(target, None)  # before the samples are scored, which may take minutes
-    recalibrated = recalibrate(bundle, images, groups, ignore_mask, group_by=group_by)
+    recalibrated = recalibrate(
+        bundle, images, groups, ignore_mask, group_by=group_by, follow_links=follow_links
+    )
     with atomic_folder(target) as folder:
         save_bundle(recalibrated, folder / BUNDLE_FILE)
     recalibrated.record_path(target / BUNDLE_FILE)

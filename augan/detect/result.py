@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from augan.data.dataset import plural
+from augan.data.modalities.images import join_values
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.drift import Drift, detect_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
-from augan.detect.inputs import join_values
 from augan.detect.output_paths import absolute_path
 from augan.detect.resolution import ResolvedDetection
 from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag_rows

@@ -95,12 +95,15 @@ class ImageHeader:
         1 (gray) or 3 (color), as `read_image` returns.
     dtype : str
         "uint8" or "uint16" for files; the NumPy type for arrays.
+    is_synthetic : bool
+        Whether a PNG file says in its text that augan generated or translated it. Default: False.
     """
 
     height: int
     width: int
     channels: int
     dtype: str
+    is_synthetic: bool = False
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -244,6 +247,8 @@ def read_header(path: str | Path) -> ImageHeader:
             width=width,
             channels=1 if opened.mode in _GRAY else 3,
             dtype="uint16" if opened.mode in _GRAY_16_BIT else "uint8",
+            # Pillow has read the text before the pixels already.
+            is_synthetic=opened.info.get("synthetic") == "true",
         )
 
 

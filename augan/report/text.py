@@ -270,6 +270,7 @@ def format_translation(result: "TranslationResult") -> list[str]:
         f"{images} in the look of the {camera} camera: {result.out}",
         *(f"warning: {warning}" for warning in result.warnings),
         *_skipped("not translated", [f"{name} ({why})" for name, why in result.skipped]),
+        *_skipped("not looked at", [f"{name} ({why})" for name, why in result.not_looked_at]),
     ]
 
 

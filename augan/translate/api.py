@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from augan.bundle import Bundle, as_bundle
 from augan.checks import check_out
 from augan.data.files import ImageSearch, search_input
-from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.images import ImagePreprocessing, join_values
 from augan.data.modalities.tables import is_table_file
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.atomic import check_replaceable, resumable_folder
@@ -28,6 +29,7 @@ COLUMNS = ("file", "sha256", "source", "direction", "seed", "bundle", "data")
 PNG_TEXT = {"synthetic": "true", "translated": "true"}  # stored in every written image
 MAX_CHUNK_PIXELS = 2**24  # of images that are read and translated together
 MAX_CHUNK_IMAGES = 64
+_LOGGED = {"source", "file", "sha256", "reason", "values"}  # keys of an entry of the log
 
 OnTranslated = Callable[[int, int], None]
 unmanaged_files = unmanaged_except_listed(COLUMNS)
@@ -50,6 +52,8 @@ class TranslationResult:
         Sentences about the images and the translation.
     pairs : tuple of (str, str)
         Paths of the first images, and of their translations.
+    not_looked_at : tuple of (str, str)
+        Name of each file of the folder that is no image, and why.
     """
 
     out: Path
@@ -58,6 +62,7 @@ class TranslationResult:
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    not_looked_at: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able values, without the first images."""
@@ -66,6 +71,9 @@ class TranslationResult:
             **self.request.to_dict(),
             "num_images": self.num_images,
             "skipped": [list(pair) for pair in self.skipped],
+            "not_looked_at": [
+                {"path": path, "reason": reason} for path, reason in self.not_looked_at
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -129,7 +137,8 @@ def translate_folder(
     images = Path(request.images)
     if is_table_file(images):
         raise DataError(f"{images} is a table, but a translator takes images; give a folder")
-    root, found = images.parent if images.is_file() else images, search_input(images)
+    root = images.parent if images.is_file() else images
+    found = search_input(images, request.follow_links)
     folder = check_out(out)
     if folder is not None and folder.resolve().is_relative_to(root.resolve()):
         raise ConfigError(
@@ -213,9 +222,13 @@ class _TranslationJob:
         folder: Path,
     ) -> None:
         self.request, self.root, self.names, self.folder = request, root, found.names, folder
-        self.files, self.search_warnings = output_names(found.names), found.warnings
+        self.files, self.found = output_names(found.names), found
         self.data = (bundle.data.fingerprint or "")[:12]
         self.bundle, self.bundle_id = bundle, bundle.bundle_id
+        preprocessing = bundle.preprocessing
+        if request.direction == "new-to-old":
+            preprocessing = bundle.require_translation().preprocessing
+        self.camera = preprocessing.require_images()
         identity = {
             "bundle": self.bundle.sha256,
             "direction": request.direction,
@@ -255,6 +268,7 @@ class _TranslationJob:
             skipped,
             tuple(self._warnings(entries)),
             tuple((str(self.root / e["source"]), str(target / e["file"])) for e in written[:10]),
+            tuple(self.found.not_looked_at),
         )
         text = json.dumps({**result.to_dict(), "bundle": self.bundle_id}, indent=2)
         (self.folder / SUMMARY_FILE).write_text(f"{text}\n", encoding="utf-8")
@@ -274,9 +288,11 @@ class _TranslationJob:
                 seed=self.request.seed,
             )
             for name, result in zip(chunk, results):
-                self._write(name, result, after)
+                values = before.values_of(chunk[name])
+                self._write(name, result, after, values)
             for name, reason in failures.items():
-                self._record({"source": name, "file": "", "sha256": "", "reason": reason})
+                entry = {"source": name, "file": "", "sha256": "", "reason": reason}
+                self._record({**entry, "values": None})
             on_translated(len(self.done), len(self.names))
             if signal := stop():
                 raise RunInterruptedError(
@@ -284,8 +300,14 @@ class _TranslationJob:
                     "repeat the same command to resume"
                 )
 
-    def _write(self, name: str, image: np.ndarray, camera: ImagePreprocessing) -> None:
-        """Write a translated image, and record it in the log."""
+    def _write(
+        self,
+        name: str,
+        image: np.ndarray,
+        camera: ImagePreprocessing,
+        values: tuple[float, float] | None,
+    ) -> None:
+        """Write a translated image, and record it and the `values_of` its source in the log."""
         file = self.files[name]
         path = self.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -294,7 +316,8 @@ class _TranslationJob:
         # Not atomic: an image is logged after its file, and incomplete files are written again.
         path.write_bytes(content)
         digest = sha256_bytes(content)
-        self._record({"source": name, "file": file, "sha256": digest, "reason": None})
+        entry = {"source": name, "file": file, "sha256": digest, "reason": None}
+        self._record({**entry, "values": values})
 
     def _record(self, entry: dict[str, Any]) -> None:
         """Add an entry of a finished image to the log."""
@@ -304,7 +327,7 @@ class _TranslationJob:
     def _finished(self, entries: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the valid entries of an earlier call whose files are complete."""
         for entry in entries:
-            if not isinstance(entry, dict) or set(entry) != {"source", "file", "sha256", "reason"}:
+            if not isinstance(entry, dict) or set(entry) != _LOGGED:
                 return
             name = entry["source"]
             if self.files.get(name) is None:
@@ -319,7 +342,10 @@ class _TranslationJob:
 
     def _warnings(self, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
         """Yield the warnings about images that were left out, and files that got another name."""
-        yield from self.search_warnings
+        yield from self.found.warnings
+        values = reduce(join_values, (entry["values"] for entry in entries), None)
+        if (other_range := self.camera.describe_other_range(values)) is not None:
+            yield other_range
         renamed = [
             name
             for name in self.names

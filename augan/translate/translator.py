@@ -1,6 +1,7 @@
 """Translator of images to the look of another camera, and its training on arrays."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +14,7 @@ from augan.bundle import Bundle, as_bundle, bundle_errors, restore_network
 from augan.checks import check_choice, check_seed_number
 from augan.config import Config, validate_config
 from augan.data.dataset import from_arrays
-from augan.data.modalities.images import ImagePreprocessing, resize
+from augan.data.modalities.images import ImagePreprocessing, join_values, resize
 from augan.data.user_images import UserImage, iterate_images
 from augan.exceptions import ConfigError, DataError
 from augan.gan import keras
@@ -107,7 +108,8 @@ class Translator:
         is then larger than the samples of the network is translated in overlapping squares, which
         are blended. The noise of an image is a function of `seed` and of the index of the image, or
         of its name if `images` is a folder; another seed gives another translation. No other image
-        has an effect.
+        has an effect. A `UserWarning` names the range of the pixels if it is another than that of
+        the training images, and files of a folder that are not looked at.
 
         Parameters
         ----------
@@ -139,36 +141,52 @@ class Translator:
         >>> translator.translate("old/dent").shape  # doctest: +SKIP
         (40, 64, 64, 3)
         """
-        translated = [image for _, image in self.iterate(images, direction=direction, seed=seed)]
+        notes: list[str] = []
+        pairs = self.iterate(images, direction=direction, seed=seed, notes=notes)
+        translated = [image for _, image in pairs]
+        for text in notes:
+            warnings.warn(text, UserWarning, stacklevel=2)
         if len({image.shape for image in translated}) == 1:
             return np.stack(translated)
         return translated
 
     def iterate(
-        self, images: Any, *, direction: Direction = "old-to-new", seed: int = 0
+        self,
+        images: Any,
+        *,
+        direction: Direction = "old-to-new",
+        seed: int = 0,
+        notes: list[str] | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the name and the translation of each image, a few images at a time in memory.
 
         Parameters, translations and errors are those of `translate`. The name is the path as the
-        user gave it, relative to a folder, else the number of the image, from 0.
+        user gave it, relative to a folder, else the number of the image, from 0. `notes`
+        receives the sentences of which `translate` makes warnings, the last at the end.
         """
         before, _ = self.cameras(direction)
         seed = check_seed_number(seed)
         self._inference(direction)
         is_folder = isinstance(images, str | os.PathLike) and os.path.isdir(images)
-        user_images = iterate_images(images, before.dtype, before.channels == 3)
+        notes = [] if notes is None else notes
+        user_images = iterate_images(images, before.dtype, before.channels == 3, notes)
         numbered = enumerate(user_images)
 
         def translations() -> Iterator[tuple[str, np.ndarray]]:
             is_empty = True
+            values: tuple[float, float] | None = None
             while chunk := list(islice(numbered, _CHUNK_SIZE)):
                 is_empty = False
                 keys = [image.name if is_folder else number for number, image in chunk]
                 pixels = [_decoded(image, before) for _, image in chunk]
+                for image in pixels:
+                    values = join_values(values, before.values_of(image))
                 results = self.translate_images(pixels, keys, direction=direction, seed=seed)
                 yield from zip([image.name for _, image in chunk], results)
             if is_empty:
                 raise DataError("the iterator of images is empty; give at least one image")
+            if (other_range := before.describe_other_range(values)) is not None:
+                notes.append(other_range)
 
         return translations()
 

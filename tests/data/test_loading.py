@@ -711,3 +711,17 @@ def test_faulty_groups_by_name_are_refused(tmp_path, group_by, message):
     make_images(tmp_path, "a.png", "b.png")
     with pytest.raises(DataError, match=message):
         load_dataset(tmp_path, group_by=group_by)
+
+
+def test_images_of_augan_give_a_warning(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
+    for row, name in enumerate(("a/0.png", "a/1.png", "a/2.png", "b/3.png", "b/4.png", "b/5.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_png(tmp_path / name, pixels[row], {"synthetic": "true"} if row in (1, 4) else None)
+    (warning,) = load_dataset(tmp_path).warnings
+    assert warning.startswith(
+        "2 of 6 images were generated or translated by augan, for example a/1"
+    )
+    for name in ("a/1.png", "b/4.png"):
+        write_png(tmp_path / name, pixels[0], {"comment": "true"})
+    assert load_dataset(tmp_path).warnings == ()

@@ -139,6 +139,22 @@ def test_unreadable_images_are_left_out_with_a_warning(
     assert "005.png" in samples.warnings[0]
 
 
+def test_files_that_are_no_images_are_named_and_links_followed(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "new", pixels[:20])
+    (folder / "notes.txt").write_text("text")
+    others = write_images(tmp_path / "others", pixels[20:25])
+    (folder / "link").symlink_to(others, target_is_directory=True)
+    samples = recalibrate(digits_bundle, folder).detector.calibrated_on
+    assert samples.num_samples == 20
+    assert "2 files were not looked at: link/ " in samples.warnings[0]
+    assert "notes.txt" in samples.warnings[0]
+    followed = recalibrate(digits_bundle, folder, follow_links=True).detector.calibrated_on
+    assert followed.num_samples == 25
+    assert "1 file was not looked at: notes.txt" in followed.warnings[0]
+
+
 def test_images_from_the_training_folder_warn(digits_bundle: Bundle, normals: Path) -> None:
     trained = with_data(digits_bundle, source=str(normals.parent))
     (warning,) = recalibrate(trained, normals).detector.calibrated_on.warnings

@@ -12,6 +12,7 @@ import augan
 from augan.exceptions import BundleError, ConfigError, DataError, RunInterruptedError
 from augan.io.hashing import sha256_file
 from augan.io.images import read_image
+from augan.report.text import format_translation
 from augan.translate import api
 from augan.translate.api import output_names, translate_folder
 from augan.translate.request import TranslationRequest
@@ -67,6 +68,23 @@ class TestFiles:
         assert set(files) == set(names)
         assert len(set(files.values())) == len(names)
         assert all(file.lower().endswith(".png") for file in files.values())
+
+    def test_files_that_are_no_images_are_named_and_links_followed(
+        self, translation_bundle, images, tmp_path
+    ):
+        (images / "notes.txt").write_text("text")
+        write_images(tmp_path / "elsewhere", gray(1), ["5.png"])
+        (images / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        result = translate(translation_bundle, images, tmp_path / "out")
+        assert [name for name, _ in result.not_looked_at] == ["link/", "notes.txt"]
+        assert "--follow-links" in dict(result.not_looked_at)["link/"]
+        summary = json.loads((tmp_path / "out/summary.json").read_text())
+        assert [file["path"] for file in summary["not_looked_at"]] == ["link/", "notes.txt"]
+        lines = format_translation(result)
+        assert sum(line.startswith("not looked at: ") for line in lines) == 2
+        followed = translate(translation_bundle, images, tmp_path / "again", follow_links=True)
+        assert followed.num_images == result.num_images + 1
+        assert (tmp_path / "again/link/5.png").is_file()
 
     def test_unreadable_images_are_listed_and_left_out(self, translation_bundle, images, tmp_path):
         (images / "a/2.png").write_bytes(b"nothing")

@@ -154,3 +154,14 @@ class TestInputs:
             translator.translate(images(), direction="sideways")
         with pytest.raises(ConfigError, match="seed"):
             translator.translate(images(), seed=-1)
+
+
+def test_images_of_another_range_warn(tmp_path):
+    dark = images().astype(np.uint16) * 4
+    translator = train_translator(dark, CLASSES, images(3), CLASSES, K, config=CONFIG)
+    bright = (dark * 60).astype(np.uint16)
+    with pytest.warns(UserWarning, match="the pixels reach from .* but those of the training"):
+        translator.translate(bright)
+    notes: list[str] = []
+    list(translator.iterate(dark, notes=notes))
+    assert notes == []

@@ -72,6 +72,8 @@ class ColumnSpec:
         Positions outside -1..1 become the smallest or the largest training value.
         """
         values: np.ndarray = np.interp(positions, self.quantile_positions, self.quantiles)
+        # Between -1.8e16 and -2, interpolation may round to 0, outside the range.
+        values = np.clip(values, self.quantiles[0], self.quantiles[-1])
         return values if self.decimals is None else np.round(values, self.decimals)
 
     @property

@@ -523,6 +523,15 @@ def _check_size(size: int) -> None:
         )
 
 
+def join_values(
+    first: tuple[float, float] | None, second: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the smallest and largest value of two sets of images; None counts as no image."""
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
 def displayed(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return pixels of any type and shape as uint8 for display: `low` is black, `high` white."""
     if pixels.dtype == np.uint8 and (low, high) == _INTEGER_RANGE["uint8"]:

@@ -7,6 +7,7 @@ import typer
 
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
+    FollowLinksOption,
     GroupByOption,
     GroupsOption,
     IgnoreMaskOption,
@@ -26,6 +27,7 @@ def calibrate_command(
     groups: GroupsOption = None,
     group_by: GroupByOption = None,
     ignore_mask: IgnoreMaskOption = None,
+    follow_links: FollowLinksOption = False,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
     ] = None,
@@ -41,5 +43,13 @@ def calibrate_command(
     from augan.detect.recalibration import recalibrate_run
     from augan.report.text import format_calibration, summarize_calibration
 
-    calibrated = recalibrate_run(bundle, normals, out, groups, ignore_mask, group_by=group_by)
+    calibrated = recalibrate_run(
+        bundle,
+        normals,
+        out,
+        groups,
+        ignore_mask,
+        group_by=group_by,
+        follow_links=follow_links,
+    )
     print_result(format_calibration(calibrated), summarize_calibration(calibrated), as_json)

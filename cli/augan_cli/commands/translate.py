@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import JsonOption, ModelOption, OutOption, SeedOption, resolve_bundle
+from augan_cli.options import (
+    FollowLinksOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    resolve_bundle,
+)
 
 _Images = Annotated[Path, typer.Argument(help="Folder of images (flat or nested), or one image.")]
 _Direction = Annotated[
@@ -22,6 +29,7 @@ def translate_command(
     direction: _Direction = "old-to-new",
     out: OutOption = None,
     seed: SeedOption = 0,
+    follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Translate images of the old camera to the look of the new camera, or back.
@@ -32,7 +40,7 @@ def translate_command(
     """
     from augan.translate.request import TranslationRequest
 
-    request = TranslationRequest(images, direction, seed)  # type: ignore[arg-type]
+    request = TranslationRequest(images, direction, seed, follow_links)  # type: ignore[arg-type]
     part = "translator" if request.direction == "old-to-new" else "back_translator"
     bundle = resolve_bundle(model, part)
     from augan.translate.api import translate_folder

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
@@ -188,6 +188,7 @@ def test_to_frame_restores_the_table(mixed):
 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=2, max_size=150).filter(lambda v: min(v) < max(v)))
+@example([-1.0, -1.0, -2.0, -2.0, -2.0, -1.801439850948199e16, -1.801439850948199e16])
 def test_normalize_is_monotone_bounded_and_invertible(values):
     columns = fitted(pd.DataFrame({"x": values}))
     if not columns.numbers:
