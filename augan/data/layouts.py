@@ -7,6 +7,7 @@ A category of MVTec AD is `train/good`, `test/<type>` and `ground_truth/<type>`,
 """
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,9 +92,15 @@ def find_subfolder(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next(iter(exact + paths), None)
 
 
+def _has_visa_images(folder: Path) -> bool:
+    """Whether a folder has normal images as VisA does; False if it cannot be searched."""
+    # Path.is_dir raises PermissionError, but the search for images names the folder and the fix.
+    return os.path.isdir(folder / VISA_IMAGES / _NORMAL)
+
+
 def _category(folder: Path) -> Category | None:
     """Return the folder as a category of MVTec AD, BTAD or VisA; None if it is none."""
-    if (folder / VISA_IMAGES / _NORMAL).is_dir():
+    if _has_visa_images(folder):
         has_split = (folder.parent / VISA_SPLIT).is_file()
         source = f"the rows of {folder.parent / VISA_SPLIT}" if has_split else "no file of a split"
         note = (
@@ -119,7 +126,7 @@ def _category(folder: Path) -> Category | None:
 
 def _is_divided(folder: Path) -> bool:
     """Whether a folder is divided into training and test images."""
-    if (folder / VISA_IMAGES / _NORMAL).is_dir():
+    if _has_visa_images(folder):
         return True
     if find_subfolder(folder, TRAIN_FOLDERS) is None:
         return False
