@@ -24,6 +24,14 @@ IMAGES = {
     "new-camera": 30,
     "test/good": 9,
     "test/dent": 6,
+    "line-1/good": 40,
+    "line-1/dent": 30,
+    "line-1/stain": 30,
+    "line-2/train/good": 40,
+    "line-2/train/stain": 30,
+    "line-2/test/good": 6,
+    "line-2/test/dent": 6,
+    "line-2/test/stain": 6,
 }
 
 
@@ -101,7 +109,8 @@ def run(line: str) -> None:
     if words[:2] == ["evaluate", "augmentation"]:
         # With unlabeled images, one arm without a GAN must use them.
         more = ",self-training" * Path(words[2], "unlabeled").is_dir()
-        words += ["--gan-steps", "2", "--repeats", "2", "--arms", f"real{more}"]
+        arms = "pooled,gan" if "--translate-to" in words else f"real{more}"
+        words += ["--gan-steps", "2", "--repeats", "2", "--arms", arms]
         words += [] if "--classifier" in words else ["--steps", "10"]
     done = CliRunner().invoke(app, words)
     expected = (0, 1) if "--fail-on-anomaly" in words else (0,)
