@@ -320,6 +320,7 @@ def _warnings(
         warnings.append(f"{data.num_unreadable} files could not be read and are left out")
     if data.not_looked_at:
         warnings.append(describe_not_looked_at(data.not_looked_at))
+    warnings += data.warnings
     if num_dropped:
         warnings.append(f"{num_dropped} test images equal training images and are left out")
     if leakage.near_duplicates:

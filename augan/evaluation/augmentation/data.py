@@ -14,6 +14,7 @@ import numpy as np
 from augan.data.cache import load_prepared
 from augan.data.dataset import Dataset
 from augan.data.duplicates import find_near_duplicates
+from augan.data.folders import warn_synthetic
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import ConcatRows
@@ -57,6 +58,8 @@ class EvaluationData:
         Number of files that could not be read.
     not_looked_at : tuple of (name, reason)
         Files of the folder that are no part of the data.
+    warnings : tuple of str
+        Sentences on the test images.
     test_groups : ndarray [m] or None
         Group of each test image, such as the object it shows. None: each image is a group of its
         own.
@@ -71,6 +74,7 @@ class EvaluationData:
     scale: Callable[[np.ndarray], np.ndarray]
     num_unreadable: int = 0
     not_looked_at: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
     test_groups: np.ndarray | None = None
 
     def sha256(self) -> str:
@@ -221,6 +225,7 @@ def load_evaluation_data(
         scale=scale,
         num_unreadable=num_unreadable,
         not_looked_at=tuple(dict.fromkeys((*train.not_looked_at, *test.not_looked_at))),
+        warnings=tuple(warn_synthetic(test)),
         test_groups=test_prepared.dataset.groups,
     )
     evaluation_data.check()

@@ -20,6 +20,7 @@ from augan.data.cameras import (
     rename_classes,
 )
 from augan.data.dataset import Dataset, resolve_class
+from augan.data.folders import warn_synthetic
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.evaluation.augmentation.data import (
@@ -142,7 +143,7 @@ def load_camera_data(old: Any, new: Any, protocol: TranslationProtocol) -> Camer
     train, test = split_dataset(new, new_data, protocol.test_size, protocol.groups, protocol.seed)
     if protocol.class_map is not None:
         train, test = _renamed(protocol.class_map, old_data, train, test)
-    warnings = check_cameras(old_data, train)
+    warnings = [*check_cameras(old_data, train), *warn_synthetic(test)]
     classes = _Classes(old_data, train, test)
     missing = classes.missing(protocol.missing)
     warnings += classes.warnings()

@@ -7,6 +7,7 @@ from augan import from_arrays
 from augan.data.datasets import digits
 from augan.evaluation.augmentation.data import find_leakage, load_evaluation_data
 from augan.exceptions import ConfigError
+from augan.io.images import write_png
 
 
 def arrays():
@@ -55,3 +56,16 @@ def test_find_leakage_returns_duplicates_and_near_duplicates():
     assert leakage.duplicates == [(3, 11)]
     assert [(test_index, index) for test_index, index, _ in leakage.near_duplicates] == [(9, 20)]
     assert leakage.near_duplicates[0][2] > 0.999
+
+
+def test_test_images_of_augan_give_a_warning(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8)
+    for row, image in enumerate(pixels):
+        part, name = ("test", "train")[row % 2], "ab"[row // 2 % 2]
+        folder = tmp_path / part / name
+        folder.mkdir(parents=True, exist_ok=True)
+        text = {"synthetic": "true"} if row in (0, 1, 3) else None
+        write_png(folder / f"{row}.png", image, text)
+    (warning,) = load_evaluation_data(tmp_path, None, None, 0).warnings
+    assert warning.startswith("1 of 8 images were generated or translated by augan")
+    assert "test/a/0.png" in warning
