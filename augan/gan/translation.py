@@ -300,7 +300,8 @@ class TranslationModel:
                     for network, (_, _, fake, fake_classes) in zip(networks.discriminators, pairs)
                 ]
             )
-            losses = self._consistency_losses(data=data, to_new=to_new, to_old=to_old)
+            local = (old, old_classes, new, new_classes)
+            losses = self._consistency_losses(data=local, to_new=to_new, to_old=to_old)
             if self._contrast is not None:
                 as_old = _with_channels(to_new, old.shape[-1])
                 _, features = self._translate(as_old, 0)
@@ -317,8 +318,11 @@ class TranslationModel:
     def _consistency_losses(
         self, *, data: tuple[Tensor, ...], to_new: Tensor, to_old: Tensor | None
     ) -> dict[str, Tensor]:
-        """Return the losses of cycle, identity and class that have a weight, as scalars."""
-        old, old_classes, new, new_classes = (distribution.local_rows(values) for values in data)
+        """Return the losses of cycle, identity and class that have a weight, as scalars.
+
+        `data` are this replica's rows of the batch.
+        """
+        old, old_classes, new, new_classes = data
         back_translator, losses = self.networks.back_translator, {}
         restored = None if back_translator is None else back_translator(to_new, training=True)
         if self._weights["cycle"]:

@@ -15,11 +15,7 @@ from augan.seeding import child_seed
 
 # Names in the seeds of the heads. They must not change, or the same seed gives other weights.
 _HEAD_SEEDS = {"transformation_head": "heads", "localization_head": "places"}
-_GAN_ROLES = (
-    "generator",
-    "discriminator",
-    "encoder",
-)  # have the architecture of `gan.architecture`
+_GAN_ROLES = ("generator", "discriminator", "encoder")  # of the architecture `gan.architecture`
 
 
 @dataclass(frozen=True)
